@@ -1,0 +1,21 @@
+//! What there is: nodes, fields, values, readings, and what a mapper and its host say to each other.
+//!
+//! The model knows no protocol and no dialect. Its types are plain data; where a constructor guards an invariant the fields are private.
+
+pub mod bridge;
+pub mod fault;
+pub mod field;
+pub mod limits;
+pub mod node;
+pub mod now;
+pub mod reading;
+pub mod value;
+
+pub use bridge::{Action, Event};
+pub use fault::{Failure, ReasonCode};
+pub use field::{Constraint, Field, FieldKinds, Quality};
+pub use jid::{BareJid, FullJid, Jid};
+pub use node::{Command, Node, NodeRef, NodeState, Readout};
+pub use now::Timestamp;
+pub use reading::{FieldValue, NodeReading, Reading, Sample, Setting};
+pub use value::{Decimal, Value, ValueType};

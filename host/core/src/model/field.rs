@@ -1,0 +1,92 @@
+//! Fields: what a node can be asked for and, with a constraint, told.
+
+use bitflags::bitflags;
+use serde::{Deserialize, Serialize};
+
+use super::value::ValueType;
+
+bitflags! {
+    /// The field types of IoT sensor data (XEP-0323 §2); a field can be of several at once. Bits as the family numbers them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    pub struct FieldKinds: u8 {
+        /// What is measured now.
+        const MOMENTARY = 1;
+        /// Who the thing is.
+        const IDENTITY = 2;
+        /// The state of the thing itself.
+        const STATUS = 4;
+        /// Calculated from other values.
+        const COMPUTED = 8;
+        /// Greatest or smallest of a period.
+        const PEAK = 16;
+        /// Of the past.
+        const HISTORICAL = 32;
+    }
+}
+
+bitflags! {
+    /// How far a value can be trusted (XEP-0323 §2); none set: an automatic readout. Bits as the family numbers them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    pub struct Quality: u16 {
+        /// No value available.
+        const MISSING = 1;
+        /// A calculation is under way.
+        const IN_PROGRESS = 2;
+        /// Estimated by a machine.
+        const AUTOMATIC_ESTIMATE = 4;
+        /// Estimated by a person.
+        const MANUAL_ESTIMATE = 8;
+        /// Read by a person.
+        const MANUAL_READOUT = 16;
+        /// Read by a machine.
+        const AUTOMATIC_READOUT = 32;
+        /// The clock was off by more than allowed.
+        const TIME_OFFSET = 64;
+        /// A warning was logged.
+        const WARNING = 128;
+        /// An error was logged.
+        const ERROR = 256;
+        /// Signed by an operator.
+        const SIGNED = 512;
+        /// Used in an invoice.
+        const INVOICED = 1024;
+        /// Last of a series.
+        const END_OF_SERIES = 2048;
+        /// A power failure was registered.
+        const POWER_FAILURE = 4096;
+        /// Used in an invoice that was confirmed.
+        const INVOICE_CONFIRMED = 8192;
+    }
+}
+
+/// What a person may set a controllable field to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Constraint {
+    /// Smallest number.
+    pub minimum: Option<f64>,
+    /// Greatest number.
+    pub maximum: Option<f64>,
+    /// Regular expression that the whole text must match.
+    pub pattern: Option<String>,
+    /// The only texts allowed; empty: any.
+    pub members: Vec<String>,
+}
+
+/// A named, typed value of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Unique within the node.
+    pub name: String,
+    /// What values it takes.
+    pub value_type: ValueType,
+    /// "°C", "kWh"; empty for none.
+    pub unit: String,
+    /// What it is about.
+    pub kinds: FieldKinds,
+    /// Present: a control parameter of the same name sets this field.
+    pub control: Option<Constraint>,
+    /// For people; empty: the name serves.
+    pub label: String,
+    /// For people.
+    pub description: String,
+}
