@@ -1,0 +1,249 @@
+//! What the running service says of itself: `/live`, `/ready` and `/status`, on a Unix socket in the state directory (for
+//! `tombolo status`) and, where the operator wants it, on a TCP listener (for probes).
+//!
+//! Owns the listeners and the shape of [`Status`]. Never decides anything and never changes anything: every route reads.
+//! `/live` is answered here and never waits for the app; the others ask the app and give up after a second.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long a probe waits for the app, and a client for the service.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// Bytes of a status answer that a client reads: 1,000 bridges of 1 kB each and room.
+const STATUS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The service at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the host.
+    pub version: String,
+    /// Seconds since it was started.
+    pub uptime_s: u64,
+    /// The XMPP side.
+    pub xmpp: XmppStatus,
+    /// In the order of their names.
+    pub bridges: Vec<BridgeStatus>,
+    /// What lies in the plugins directory.
+    pub plugins: Vec<PluginStatus>,
+    /// Stanzas that the server has not acknowledged yet.
+    pub outbox: usize,
+    /// Event subscriptions in force.
+    pub subscriptions: usize,
+    /// Who asked for a presence subscription and waits for a decision.
+    pub waiting: Vec<String>,
+}
+
+/// The XMPP side at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct XmppStatus {
+    /// Our full JID once bound, the configured one before.
+    pub jid: String,
+    /// `online`, `connecting`, or `refused` when the server does not take our credentials.
+    pub state: String,
+    /// Why it is not online.
+    pub reason: Option<String>,
+}
+
+/// One bridge at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BridgeStatus {
+    /// As configured; also its data source.
+    pub name: String,
+    /// The plugin it runs.
+    pub plugin: String,
+    /// `running`, `restarting`, `quarantined`, `refused` or `waiting` (for its plugin's file).
+    pub state: String,
+    /// Why it is not running.
+    pub reason: Option<String>,
+    /// The plugin's version.
+    pub version: Option<String>,
+    /// Start of the component's SHA-256.
+    pub hash: Option<String>,
+    /// Nodes it declared.
+    pub nodes: usize,
+    /// Connections it has open.
+    pub connections: usize,
+    /// Faults since the bridge was started.
+    pub restarts: u32,
+    /// Events that wait for it.
+    pub mailbox: usize,
+}
+
+/// One plugin file at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// File name without `.wasm`.
+    pub name: String,
+    /// What it says of itself; none: it was refused.
+    pub version: Option<String>,
+    /// Why it was refused.
+    pub reason: Option<String>,
+    /// Bridges that use it.
+    pub bridges: Vec<String>,
+}
+
+impl Status {
+    /// Whether everything that is configured is at work.
+    pub fn is_ready(&self) -> bool {
+        self.xmpp.state == "online" && self.bridges.iter().all(|bridge| bridge.state == "running")
+    }
+}
+
+/// A question to the app.
+pub type Ask = mpsc::Sender<oneshot::Sender<Status>>;
+
+/// Where the service listens for `tombolo status`.
+pub fn socket_path(state: &Path) -> PathBuf {
+    state.join("admin.sock")
+}
+
+/// Serves on the Unix socket of a state directory. A socket file left by a dead service is replaced.
+pub fn serve_unix(state: &Path, ask: Ask) -> std::io::Result<()> {
+    let path = socket_path(state);
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, ask.clone()));
+        }
+    });
+    Ok(())
+}
+
+/// Serves on a TCP address.
+pub async fn serve_tcp(address: SocketAddr, ask: Ask) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, ask.clone()));
+        }
+    });
+    Ok(bound)
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: Ask) {
+    let answer = service_fn(move |request| answer(request, ask.clone()));
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(ANSWER_WITHIN)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), answer)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "admin connection ended");
+    }
+}
+
+async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.method() != Method::GET {
+        return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"));
+    }
+    Ok(match request.uri().path() {
+        "/live" => text(StatusCode::OK, "live\n"),
+        "/ready" => match status(&ask).await {
+            Some(status) if status.is_ready() => text(StatusCode::OK, "ready\n"),
+            _ => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        },
+        "/" | "/status" => match status(&ask).await {
+            Some(status) => json(&status),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the service is busy\n"),
+        },
+        _ => text(StatusCode::NOT_FOUND, "there are /live, /ready and /status\n"),
+    })
+}
+
+async fn status(ask: &Ask) -> Option<Status> {
+    let (sender, receiver) = oneshot::channel();
+    ask.try_send(sender).ok()?;
+    tokio::time::timeout(ANSWER_WITHIN, receiver).await.ok()?.ok()
+}
+
+fn text(code: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = code;
+    response
+}
+
+fn json(status: &Status) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(status).unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Asks the service that runs over this state directory.
+pub async fn ask(state: &Path) -> std::io::Result<Status> {
+    let exchange = async {
+        let mut stream = UnixStream::connect(socket_path(state)).await?;
+        stream.write_all(b"GET /status HTTP/1.1\r\nhost: tombolo\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(STATUS_BYTES_MAX).read_to_end(&mut answer).await?;
+        let body = answer.windows(4).position(|window| window == b"\r\n\r\n").and_then(|at| answer.get(at + 4..));
+        serde_json::from_slice(body.unwrap_or_default()).map_err(std::io::Error::other)
+    };
+    match tokio::time::timeout(ANSWER_WITHIN * 2, exchange).await {
+        Ok(answered) => answered,
+        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the service did not answer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scripted(status: Status) -> Ask {
+        let (ask, mut asked) = mpsc::channel::<oneshot::Sender<Status>>(1);
+        tokio::spawn(async move {
+            while let Some(answer) = asked.recv().await {
+                let _ = answer.send(status.clone());
+            }
+        });
+        ask
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn status_comes_back_over_the_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let status = Status { version: "1".into(), outbox: 3, ..Status::default() };
+        serve_unix(directory.path(), scripted(status.clone())).unwrap();
+        assert_eq!(ask(directory.path()).await.unwrap(), status);
+    }
+
+    #[tokio::test]
+    async fn is_live_but_not_ready_while_xmpp_connects() {
+        let address = serve_tcp("127.0.0.1:0".parse().unwrap(), scripted(Status::default())).await.unwrap();
+        assert!(get(address, "/live").await.starts_with("HTTP/1.1 200"));
+        assert!(get(address, "/ready").await.starts_with("HTTP/1.1 503"));
+        assert!(get(address, "/secrets").await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn is_live_while_the_app_does_not_answer() {
+        let (ask, _asked) = mpsc::channel(1);
+        let address = serve_tcp("127.0.0.1:0".parse().unwrap(), ask).await.unwrap();
+        assert!(get(address, "/live").await.starts_with("HTTP/1.1 200"));
+    }
+}
