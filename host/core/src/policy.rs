@@ -1,1 +1,14 @@
-//! .
+//! May it? Owns the operator's rules and grants, and the permits that pass for having asked.
+//!
+//! Knows no stanza and no socket: it compares names, nodes and addresses with what the operator wrote. Everything is denied
+//! that no rule allows. Only this module makes permits, so whoever holds one has asked.
+
+pub mod access;
+mod glob;
+pub mod grant;
+pub mod permit;
+
+pub use access::{Access, May, Policy, Rule};
+pub use glob::Glob;
+pub use grant::{ConnectPermit, Grant, GrantError, Grants, Refusal, Scheme};
+pub use permit::{ControlPermit, Denial, ReadPermit, SeePermit};
