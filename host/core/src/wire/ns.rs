@@ -1,0 +1,32 @@
+//! Namespaces that belong to no generation of the IoT family; those that do are in [`super::dialect`].
+
+/// Stanzas between a client and its server.
+pub const CLIENT: &str = "jabber:client";
+/// Defined conditions of stanza errors (RFC 6120 §8.3).
+pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// `xml:lang`.
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// Ours, within this process: what an iq that cannot be read is replaced by.
+pub const UNREADABLE: &str = "urn:tombolo:unreadable";
+/// Contact list (RFC 6121 §2).
+pub const ROSTER: &str = "jabber:iq:roster";
+/// Service discovery, what somebody is and can do (XEP-0030).
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// Service discovery, what somebody has (XEP-0030).
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// Capabilities in presence (XEP-0115).
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Ping (XEP-0199).
+pub const PING: &str = "urn:xmpp:ping";
+/// Software version (XEP-0092).
+pub const VERSION: &str = "jabber:iq:version";
+/// Data forms (XEP-0004).
+pub const DATA: &str = "jabber:x:data";
+/// Validation of form fields (XEP-0122).
+pub const DATA_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
+/// Layout of forms (XEP-0141).
+pub const DATA_LAYOUT: &str = "http://jabber.org/protocol/xdata-layout";
+/// Dynamic forms (XEP-0336).
+pub const DATA_DYNAMIC: &str = "urn:xmpp:xdata:dynamic";
+/// Colour data types (XEP-0331).
+pub const DATA_COLOUR: &str = "urn:xmpp:xdata:color";

@@ -1,0 +1,12 @@
+//! Sensor data: readouts and their answers, in all generations, for the asked and for the asking side (spec: sensor-data §2 to §4).
+
+mod answer;
+mod field;
+mod request;
+mod write;
+
+pub use answer::{Answer, Progress};
+pub use request::{Read, Request};
+pub use write::{accepted, cancelled, data, done, failure, refuse, split, started};
+
+pub(crate) use field::kinds_of;

@@ -1,0 +1,116 @@
+//! Stanzas: what arrives, sorted by what it asks, and what leaves. Owns stanza errors and the mending of what strict parsers refuse.
+//!
+//! [`read`] never fails: an iq that must be refused comes back as [`Kind::Unreadable`] with the error that answers it. [`mend`] is for the
+//! shell: it makes any top-level stanza acceptable to strict parsers without losing it.
+
+mod build;
+mod fault;
+mod mend;
+mod read;
+
+use jid::Jid;
+use minidom::Element;
+
+pub use build::{Availability, error, message, presence, request, result};
+pub use fault::{Condition, FaultKind, StanzaFault};
+pub use mend::mend;
+pub use read::read;
+
+use super::{concentrator, control, discovery, roster, sensor, subscribe};
+
+/// A stanza that arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    /// Who sent it; none: our own account or server.
+    pub from: Option<Jid>,
+    /// To whom it was sent.
+    pub to: Option<Jid>,
+    /// The sender's id; the answer carries it.
+    pub id: Option<String>,
+    /// `xml:lang` of the payload, else of the stanza.
+    pub lang: Option<String>,
+    /// What it is about.
+    pub kind: Kind,
+}
+
+/// What a stanza is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// An iq get or set: owes an answer.
+    Request(Request),
+    /// An iq get or set that must be refused with this.
+    Unreadable(StanzaFault),
+    /// An iq result or error.
+    Answer {
+        /// Present in an iq error.
+        error: Option<StanzaFault>,
+        /// What stands beside it, or alone in a result.
+        payload: Option<Element>,
+    },
+    /// A message.
+    Message(Message),
+    /// Presence.
+    Presence(Presence),
+    /// No stanza at all.
+    Other,
+}
+
+/// What an iq asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// A readout, or its end.
+    Sensor(sensor::Request),
+    /// An event subscription, or its end.
+    Subscribe(subscribe::Request),
+    /// A control operation or its form.
+    Control(control::Request),
+    /// Sources and nodes.
+    Concentrator(concentrator::Request),
+    /// Service discovery.
+    Disco(discovery::Request),
+    /// A roster push: the server tells of a change.
+    Roster(Vec<roster::Item>),
+    /// Owes an empty result.
+    Ping,
+    /// Software version.
+    Version,
+    /// Nothing that we know: service-unavailable.
+    Unknown,
+}
+
+/// What a message brings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Part of a readout or of a subscription.
+    Sensor(sensor::Answer),
+    /// A control operation that nobody is told the outcome of.
+    Control(control::Set),
+    /// One of ours that could not be delivered.
+    Bounce(StanzaFault),
+    /// Anything else.
+    Other,
+}
+
+/// What presence says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Online.
+    Available {
+        /// XEP-0115, if advertised.
+        caps: Option<discovery::Caps>,
+    },
+    /// Gone.
+    Unavailable,
+    /// Wants to see ours.
+    Subscribe,
+    /// Lets us see theirs.
+    Subscribed,
+    /// Wants no longer.
+    Unsubscribe,
+    /// Lets us no longer.
+    Unsubscribed,
+    /// Could not be delivered.
+    Error,
+    /// Anything else.
+    Other,
+}

@@ -1,0 +1,63 @@
+//! What leaves: answers, requests, messages and presence. Never writes `from`: the server does.
+
+use jid::Jid;
+use minidom::Element;
+
+use super::super::{ns, xml::Tag};
+use super::fault::StanzaFault;
+
+/// The answer to an iq.
+pub fn result(to: Option<&Jid>, id: &str, payload: Option<Element>) -> Element {
+    addressed("iq", to, id).attr("type", "result").children(payload).build()
+}
+
+/// The refusal of an iq, with what belongs beside `<error>`.
+pub fn error(to: Option<&Jid>, id: &str, fault: &StanzaFault) -> Element {
+    addressed("iq", to, id).attr("type", "error").child(fault.to_element()).children(fault.beside.clone()).build()
+}
+
+/// An iq of ours; `set` when it changes something.
+pub fn request(to: Option<&Jid>, id: &str, set: bool, payload: Element) -> Element {
+    addressed("iq", to, id).attr("type", if set { "set" } else { "get" }).child(payload).build()
+}
+
+/// A message of type normal.
+pub fn message(to: Option<&Jid>, id: &str, payload: Element) -> Element {
+    addressed("message", to, id).child(payload).build()
+}
+
+/// What presence of ours says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Online.
+    Available,
+    /// Going.
+    Unavailable,
+    /// We want to see theirs.
+    Subscribe,
+    /// They may see ours.
+    Subscribed,
+    /// We want no longer.
+    Unsubscribe,
+    /// They may no longer, or never might.
+    Unsubscribed,
+}
+
+/// Presence, to everybody or to one.
+pub fn presence(availability: Availability, to: Option<&Jid>, children: impl IntoIterator<Item = Element>) -> Element {
+    let kind = match availability {
+        Availability::Available => "",
+        Availability::Unavailable => "unavailable",
+        Availability::Subscribe => "subscribe",
+        Availability::Subscribed => "subscribed",
+        Availability::Unsubscribe => "unsubscribe",
+        Availability::Unsubscribed => "unsubscribed",
+    };
+    addressed("presence", to, "").filled("type", kind).children(children).build()
+}
+
+/// An iq always has an id, even an empty one; the others only if there is one.
+fn addressed(name: &str, to: Option<&Jid>, id: &str) -> Tag {
+    let tag = Tag::new(name, ns::CLIENT).maybe("to", to.map(Jid::as_str));
+    if name == "iq" { tag.attr("id", id) } else { tag.filled("id", id) }
+}
