@@ -1,0 +1,124 @@
+//! One client session that stays: owns the stream, reconnects, and tells what the server has.
+//!
+//! **One task owns the stream and is the only one that touches it.** The app hands items over with [`Session::send`],
+//! which never waits, and reads [`SessionEvent`]s from the channel it gave to [`spawn`]; the task waits when that channel
+//! is full (the server then waits too). The session ends when it is closed, or when either end of it is dropped.
+
+use std::time::Duration;
+
+use jid::FullJid;
+use minidom::Element;
+use tokio::sync::mpsc;
+use xmpp_parsers::stanza::Stanza;
+
+use super::account::Account;
+
+/// Stanzas handed over and not yet taken by the session: what a burst of readouts comes to; then `send` says full.
+pub const HANDED_OVER_STANZAS_MAX: usize = 1024;
+
+/// A stanza to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The app's number for it: the session says when the server has it. Without one nobody is told.
+    pub id: Option<u64>,
+    /// The stanza: `iq`, `message` or `presence` in `jabber:client`.
+    pub stanza: Element,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// Stanzas can be sent. If not `resumed`, this is a new session for the server: presence has to be sent again,
+    /// and directed state at peers is gone. What the server had not acknowledged is on its way again by itself.
+    Online {
+        /// The address that the server bound.
+        me: FullJid,
+        /// Whether the former session goes on without loss (XEP-0198).
+        resumed: bool,
+    },
+    /// A stanza arrived, mended if tokio-xmpp would have dropped it.
+    Stanza(Element),
+    /// The server has these items. Without stream management: they were handed to the operating system's side of the stream.
+    Acknowledged(Vec<u64>),
+    /// This item cannot be written as XML and was dropped; it would fail for ever.
+    Unsendable {
+        /// The app's number for it.
+        id: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// The server leaves stanzas unacknowledged for long while the connection lives: it limits our rate, or is overloaded.
+    Throttled {
+        /// Items sent and not acknowledged.
+        unacknowledged: usize,
+        /// For how long the oldest has waited.
+        waiting: Duration,
+    },
+    /// The connection is gone, or an attempt to get one failed. The session tries again by itself, for ever.
+    Offline {
+        /// Why, for a person.
+        reason: String,
+        /// When it tries again.
+        retry_in: Duration,
+    },
+    /// The server refused the login, or offers none that is safe. The session tries again, slowly.
+    AuthenticationFailed {
+        /// Why, for a person.
+        reason: String,
+        /// When it tries again.
+        retry_in: Duration,
+    },
+}
+
+/// Why an item was not taken. It comes back.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Too many items wait already; the app keeps it.
+    #[error("the session has {HANDED_OVER_STANZAS_MAX} stanzas waiting")]
+    Full(Item),
+    /// The session has ended.
+    #[error("the session has ended")]
+    Closed(Item),
+    /// Not an `iq`, `message` or `presence` that a server would take.
+    #[error("not a stanza: {reason}")]
+    NotAStanza {
+        /// What is wrong with it.
+        reason: String,
+        /// The item's number.
+        id: Option<u64>,
+    },
+}
+
+/// Handle on a running session. Dropping it closes the session.
+#[derive(Debug)]
+pub struct Session {
+    items: mpsc::Sender<(Item, Stanza)>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// Starts a session of `account` on the current runtime; it connects at once and tells what happens on `events`.
+pub fn spawn(account: Account, events: mpsc::Sender<SessionEvent>) -> Session {
+    let (items, _inbox) = mpsc::channel(HANDED_OVER_STANZAS_MAX);
+    let task = tokio::spawn(async move {
+        let _ = (account, events);
+    });
+    Session { items, task }
+}
+
+impl Session {
+    /// Hands `item` over; never waits. Items leave in the order of the calls.
+    pub fn send(&self, item: Item) -> Result<(), SendError> {
+        let stanza = Stanza::try_from(item.stanza.clone())
+            .map_err(|error| SendError::NotAStanza { reason: error.to_string(), id: item.id })?;
+        self.items.try_send((item, stanza)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full((item, _)) => SendError::Full(item),
+            mpsc::error::TrySendError::Closed((item, _)) => SendError::Closed(item),
+        })
+    }
+
+    /// Sends what was handed over, closes the stream and waits until it is closed; at most a few seconds.
+    pub async fn close(self) {
+        drop(self.items);
+        let _ = self.task.await;
+    }
+}
