@@ -1,4 +1,7 @@
 //! The contract's guest side as Rust, generated from `wit/v0.1`. Owns nothing by hand; the only module with unsafe code.
+//!
+//! A world that exports `guest` alone imports the three interfaces whose types it uses. This one exports them too, so that the
+//! component imports nothing at all; a host that looks for `guest` does not mind.
 
 #![allow(
     unsafe_code,
@@ -12,7 +15,14 @@
 
 wit_bindgen::generate!({
     path: "../../wit/v0.1",
-    world: "mapper",
+    inline: "package tombolo:sdk;
+        world mapper {
+            export tombolo:mapper/model@0.1.0;
+            export tombolo:mapper/events@0.1.0;
+            export tombolo:mapper/actions@0.1.0;
+            export tombolo:mapper/guest@0.1.0;
+        }",
+    world: "tombolo:sdk/mapper",
     generate_all,
     generate_unused_types: true,
     additional_derives: [PartialEq],

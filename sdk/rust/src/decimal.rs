@@ -1,9 +1,9 @@
-//! Exact decimals as text. Owns parsing and printing; 23.40 stays 23.40.
+//! Exact decimals. Owns parsing and printing, by which 23.40 stays 23.40, and which values are such numbers.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Decimal;
+use crate::{Decimal, Value};
 
 /// The text is no plain decimal number that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,19 @@ impl FromStr for Decimal {
 fn append(digits: i64, digit: i64, negative: bool) -> Option<i64> {
     let shifted = digits.checked_mul(10)?;
     if negative { shifted.checked_sub(digit) } else { shifted.checked_add(digit) }
+}
+
+impl Value {
+    /// The number as people write it, whichever numeric case holds it. None for what is no number or has too many digits.
+    pub fn as_decimal(&self) -> Option<Decimal> {
+        match self {
+            Self::Int32(value) => Some(Decimal::new(i64::from(*value), 0)),
+            Self::Int64(value) => Some(Decimal::new(*value, 0)),
+            Self::Decimal(value) => Some(*value),
+            Self::Double(value) => value.to_string().parse().ok(),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

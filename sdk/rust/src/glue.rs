@@ -79,12 +79,12 @@ macro_rules! export {
                 }
                 fn carry_over() -> $crate::State {
                     SLOT.with(|slot| slot.carry_over())
-        }
+                }
                 fn stop(now: $crate::Timestamp) -> ::std::vec::Vec<$crate::Action> {
                     SLOT.with(|slot| slot.stop(now))
                 }
             }
-            $crate::bindings::__export_component!(Component with_types_in $crate::bindings);
+    $crate::bindings::__export_component!(Component with_types_in $crate::bindings);
         };
     };
 }

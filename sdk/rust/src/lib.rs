@@ -19,15 +19,15 @@ mod timers;
 
 /// The harmonised model: nodes, fields, values, readings.
 pub mod model {
-    pub use crate::bindings::tombolo::mapper::model::*;
+    pub use crate::bindings::exports::tombolo::mapper::model::*;
 }
 /// What the host tells a mapper.
 pub mod events {
-    pub use crate::bindings::tombolo::mapper::events::*;
+    pub use crate::bindings::exports::tombolo::mapper::events::*;
 }
 /// What a mapper asks of the host.
 pub mod actions {
-    pub use crate::bindings::tombolo::mapper::actions::*;
+    pub use crate::bindings::exports::tombolo::mapper::actions::*;
 }
 
 pub use actions::{Action, Level, Report};
