@@ -1,0 +1,152 @@
+//! What demo and tests need beyond rustup: servers from Debian, the wasm target, and a Python environment with slixmpp.
+//!
+//! Says what it is about to do, does only what is missing, and starts no service: a broker or server that runs on this machine is
+//! none of our business. Quick when everything is there.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::process::find;
+use crate::{Outcome, place, say};
+
+/// The foreign XMPP client, exactly.
+const SLIXMPP: &str = "slixmpp==1.17.0";
+/// The guest's target.
+const WASM: &str = "wasm32-unknown-unknown";
+/// Debian asks here whether a package may start its service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const POLICY_DENIES: &str =
+    "#!/bin/sh\n# Written by tombolo's set-up for the time of one installation; may be removed.\nexit 101\n";
+
+/// A Debian package and a program that shows it is there.
+const PACKAGES: [(&str, &str); 4] = [
+    ("prosody", "prosody"),
+    ("mosquitto", "mosquitto"),
+    ("mosquitto-clients", "mosquitto_pub"),
+    ("openssl", "openssl"),
+];
+
+/// Installs what is missing for the demo.
+pub fn for_demo() -> Outcome<()> {
+    packages(&missing_packages(false))?;
+    wasm_target()
+}
+
+/// Installs what is missing for all tests.
+pub fn for_tests() -> Outcome<()> {
+    let environment = place::target()?.join("venv");
+    let ready = environment.join("ready");
+    let has_slixmpp = fs::read_to_string(&ready).is_ok_and(|text| text == SLIXMPP) && place::python()?.exists();
+    packages(&missing_packages(!has_slixmpp))?;
+    wasm_target()?;
+    components()?;
+    if !has_slixmpp {
+        python_environment(&environment)?;
+        fs::write(&ready, SLIXMPP)?;
+    }
+    Ok(())
+}
+
+fn missing_packages(with_python: bool) -> Vec<&'static str> {
+    let mut missing: Vec<_> =
+        PACKAGES.iter().filter(|(_, program)| find(program).is_none()).map(|(package, _)| *package).collect();
+    if with_python && !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        missing.push("python3-venv");
+    }
+    missing
+}
+
+fn packages(missing: &[&str]) -> Outcome<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("install: Debian packages {} (their services are not started)", missing.join(" ")));
+    let _no_services = NoServices::declare()?;
+    run(as_root("apt-get").args(["-qq", "update"]))?;
+    let mut install = as_root("env");
+    install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "--yes", "--no-install-recommends"]);
+    run(install.args(missing))
+}
+
+fn as_root(program: &str) -> Command {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|entry| std::os::unix::fs::MetadataExt::uid(&entry) == 0);
+    if is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
+}
+
+/// While this lives, Debian starts no service that it installs. A policy that the machine has already is left alone.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn declare() -> Outcome<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        let draft = place::scratch()?.join("policy-rc.d");
+        fs::create_dir_all(place::scratch()?)?;
+        fs::write(&draft, POLICY_DENIES)?;
+        run(as_root("install").args(["-m", "755"]).arg(&draft).arg(POLICY))?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = run(as_root("rm").args(["-f", POLICY]));
+        }
+    }
+}
+
+fn wasm_target() -> Outcome<()> {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", WASM])
+        .current_dir(place::root())
+        .stderr(Stdio::null())
+        .output()?;
+    let directory = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !directory.is_empty() && Path::new(&directory).is_dir() {
+        return Ok(());
+    }
+    say(&format!("install: target {WASM} for the pinned toolchain"));
+    run(Command::new("rustup").args(["target", "add", WASM]).current_dir(place::root()))
+}
+
+fn components() -> Outcome<()> {
+    for (component, probe) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if !succeeds(place::cargo(&[probe, "--version"]).stdin(Stdio::null())) {
+            say(&format!("install: {component} for the pinned toolchain"));
+            run(Command::new("rustup").args(["component", "add", component]).current_dir(place::root()))?;
+        }
+    }
+    Ok(())
+}
+
+fn python_environment(environment: &Path) -> Outcome<()> {
+    say(&format!("install: {SLIXMPP} from PyPI into {}", environment.display()));
+    let _ = fs::remove_dir_all(environment);
+    run(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
+    let pip = environment.join("bin").join("pip");
+    run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", SLIXMPP]))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn run(command: &mut Command) -> Outcome<()> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}").into()) }
+}
