@@ -27,12 +27,7 @@ impl Mapper for Thermometer {
         Description {
             endpoints: vec![EndpointNeed::required("device", &["tcp", "tls"], "the thermometer")],
             reads_state: vec![STATE_VERSION],
-            ..Description::new(
-                "thermometer",
-                env!("CARGO_PKG_VERSION"),
-                "lines of text",
-                "Thermometer with a thermostat.",
-            )
+            ..Description::new("thermometer", env!("CARGO_PKG_VERSION"), "lines of text", "A thermostat")
         }
     }
 
