@@ -10,6 +10,14 @@ pub const ACTIONS_PER_CALL_MAX: usize = 4096;
 pub const DATA_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that may wait to leave on one connection: a slow peer must not fill the host.
 pub const CONNECTION_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes waiting on one connection from which on its mapper is told once they have left.
+pub const CONNECTION_QUEUE_BYTES_LONG: usize = 256 * 1024;
+/// How long resolving, connecting and the TLS handshake may take together, in milliseconds.
+pub const CONNECT_DEADLINE_MS: u64 = 15_000;
+/// How long what was sent may take to leave after `close`, in milliseconds: a peer that reads nothing must not keep a connection.
+pub const CLOSE_DEADLINE_MS: u64 = 5_000;
+/// How long a closed connection waits for the peer's end, in milliseconds: an earlier end of ours could take with it what was sent.
+pub const CLOSE_LINGER_MS: u64 = 500;
 /// Connections of one bridge: more is a leak.
 pub const CONNECTIONS_PER_BRIDGE_MAX: usize = 256;
 /// Timers of one bridge: one per node of a large bridge.
@@ -17,12 +25,36 @@ pub const TIMERS_PER_BRIDGE_MAX: usize = 16_384;
 
 /// Memory of one instance, in bytes, if the operator says nothing.
 pub const INSTANCE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+/// Least memory that an operator can set, in bytes: no component starts with less.
+pub const INSTANCE_MEMORY_BYTES_MIN: usize = 1024 * 1024;
+/// Most memory that an operator can set, in bytes: what 32 bits address.
+pub const INSTANCE_MEMORY_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
 /// Stack of one instance, in bytes.
 pub const INSTANCE_STACK_BYTES: usize = 512 * 1024;
 /// Deadline of one call into a mapper, in milliseconds, if the operator says nothing.
 pub const CALL_DEADLINE_MS: u64 = 100;
+/// How often running guests are looked at, in milliseconds: the longest that one holds a worker thread before its neighbours' turn.
+pub const EPOCH_TICK_MS: u64 = 5;
+/// Bytes that one call may hand from the guest to the host: the largest state, and as much again for actions beside it.
+pub const CALL_RESULT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Compiled components that are kept on disk: those in use, and some versions to go back to.
+pub const COMPILED_COMPONENTS_MAX: usize = 64;
+/// Bytes of the JSON Schema in a plugin's description.
+pub const SETTINGS_SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one journal; then recording ends, the bridge goes on.
+pub const JOURNAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Longest deadline that an operator can set, in milliseconds: a bridge that hangs for longer is noticed.
+pub const CALL_DEADLINE_MS_MAX: u64 = 10_000;
 /// Bytes of a component file.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Component files in the plugins directory: more is somebody else's directory.
+pub const PLUGIN_FILES_MAX: usize = 1024;
+/// How long a watched directory must be quiet before it is looked at, in milliseconds; also how long a file must keep its content.
+pub const RELOAD_QUIET_MS: u64 = 200;
+/// How long such quiet is waited for at most, in milliseconds: a change takes effect within two seconds.
+pub const RELOAD_WAIT_MS_MAX: u64 = 1_400;
+/// How often watched directories are looked at without being told, in milliseconds: some file systems tell nothing.
+pub const RELOAD_POLL_MS: u64 = 5_000;
 /// Bytes of a checkpoint or carry-over.
 pub const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// First delay before a failed instance is started again, in milliseconds; it doubles.
@@ -55,10 +87,28 @@ pub const READOUTS_MAX: usize = 4096;
 pub const READOUT_DEADLINE_MS: u64 = 30_000;
 /// How long a mapper may take for a write, in milliseconds.
 pub const CONTROL_DEADLINE_MS: u64 = 30_000;
+/// Control operations under way for one caller.
+pub const CONTROLS_PER_CALLER_MAX: usize = 64;
+/// Control operations under way in all.
+pub const CONTROLS_MAX: usize = 4096;
 /// Event subscriptions of one caller.
 pub const SUBSCRIPTIONS_PER_CALLER_MAX: usize = 256;
 /// Event subscriptions in all.
 pub const SUBSCRIPTIONS_MAX: usize = 20_000;
+/// Pairs of subscriber and node in all: a wide subscription counts as many.
+pub const SUBSCRIBED_NODES_MAX: usize = 200_000;
+/// How long a subscriber may be away before its subscriptions end, in milliseconds: a phone in a lift, not one that was sold.
+pub const SUBSCRIBER_AWAY_MS_MAX: u64 = 600_000;
+/// Subscriptions to what happens in data sources, for one caller: every source and some to spare.
+pub const WATCHES_PER_CALLER_MAX: usize = 64;
+/// Subscriptions to what happens in data sources, in all: every one is looked at for every node that changes.
+pub const WATCHES_MAX: usize = 1024;
+/// Full JIDs of which we remember that they are online.
+pub const CONTACTS_MAX: usize = 10_000;
+/// Strangers' presence subscriptions that wait for a decision: the server repeats what we do not keep.
+pub const WAITING_MAX: usize = 1000;
+/// Bytes of a field's pattern once compiled: patterns come from plugins.
+pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Nodes or fields named in one request.
 pub const NAMES_PER_REQUEST_MAX: usize = 1024;
 /// Bytes of a readout's message before it is split (spec: below 10 kB unless told otherwise).
@@ -72,3 +122,9 @@ pub const STANZA_BYTES_MAX: usize = 512 * 1024;
 pub const UNACKNOWLEDGED_STANZAS_MAX: usize = 500;
 /// Stanzas waiting for the server; then bridges wait.
 pub const OUTBOX_STANZAS_MAX: usize = 50_000;
+/// Nesting of one stanza: what any extension needs; parsers and destructors recurse, so deeper could end the process.
+pub const STANZA_DEPTH_MAX: usize = 64;
+/// Bytes of one start tag in a stanza: tokio-xmpp's parser ends the stream at a token of 8192 bytes.
+pub const START_TAG_BYTES_MAX: usize = 8000;
+/// Stanzas handed over to the XMPP session and not yet taken by it: a burst of readouts; then `send` says full.
+pub const HANDED_OVER_STANZAS_MAX: usize = 1024;

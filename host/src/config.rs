@@ -1,0 +1,148 @@
+//! The operator's file: what it can say, read and checked as a whole. Names are those of the operator's manual and are fixed.
+//!
+//! Owns reading the file and the files it names (secrets, certificates), and every complaint about them. Never decides who may
+//! do what: rules and grants are handed to policy as its own types. Never opens a socket.
+//!
+//! Order: the text is parsed, each section is read by hand from the parsed tree (so that every complaint knows its line), all
+//! complaints of the file are collected, and only a file without any becomes a [`Config`].
+
+mod account;
+mod allow;
+mod bridges;
+mod document;
+mod error;
+mod pem;
+mod secret;
+mod suggest;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tombolo_core::policy::Rule;
+use toml::de::DeTable;
+
+pub use account::{Client, Local, Server, TlsMode, Xmpp, XmppClient, XmppComponent};
+pub use bridges::{Bridge, Endpoint, Limits, Settings};
+pub use document::Line;
+pub use error::{ConfigError, Problem};
+pub use pem::{Identity, Pem};
+pub use secret::Secret;
+
+use document::{Document, Environment, Section};
+
+/// Everything the operator wrote. Two files that mean the same are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file itself.
+    pub file: PathBuf,
+    /// Where plugins are dropped.
+    pub plugins: PathBuf,
+    /// Where durable state lives.
+    pub state: PathBuf,
+    /// How tombolo appears on XMPP.
+    pub xmpp: Xmpp,
+    /// Bridges by name.
+    pub bridges: BTreeMap<String, Bridge>,
+    /// Who may do what, in the order of the file.
+    pub allow: Vec<Rule>,
+    /// None: no listener.
+    pub admin: Option<Admin>,
+    /// The account of the client commands.
+    pub client: Option<Client>,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where to listen.
+    pub listen: SocketAddr,
+}
+
+impl Config {
+    /// Reads the file, and the secrets and certificates it names, for the service. Blocks.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, &|name| std::env::var(name).ok())
+    }
+
+    fn load_with(file: &Path, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        read_file(file, environment, |root| Self::read(file, root))
+    }
+
+    fn read(file: &Path, mut root: Section<'_>) -> Option<Self> {
+        let plugins = directory(&mut root, "plugins");
+        let state = directory(&mut root, "state");
+        let xmpp = root.require("xmpp", "{ jid = ..., password = ... }, or a section [xmpp] or [xmpp.local]");
+        let xmpp = xmpp.and_then(|field| field.section()).and_then(Xmpp::read);
+        let bridges = root.take("bridges").and_then(|field| field.section());
+        let bridges = bridges.map(|section| bridges::read(&section));
+        let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
+        let admin = root.take("admin").and_then(|field| field.section()).and_then(Admin::read);
+        let client = root.take("client").and_then(|field| field.section()).and_then(Client::read);
+        root.finish();
+        Some(Self {
+            file: file.to_owned(),
+            plugins: plugins?,
+            state: state?,
+            xmpp: xmpp?,
+            bridges: bridges.unwrap_or_default(),
+            allow: allow.unwrap_or_default(),
+            admin,
+            client,
+        })
+    }
+}
+
+impl Client {
+    /// Reads only `[client]`, for the client commands: whoever runs them need not be allowed to read the service's secrets. Blocks.
+    pub fn load(file: &Path) -> Result<Option<Self>, ConfigError> {
+        let read = |mut root: Section<'_>| match root.take("client") {
+            Some(field) => field.section().and_then(Self::read).map(Some),
+            None => Some(None),
+        };
+        read_file(file, &|name| std::env::var(name).ok(), read)
+    }
+}
+
+impl Admin {
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let listen = section.require("listen", "\"127.0.0.1:9464\"");
+        let listen = listen.and_then(|field| field.parse(account::socket_address));
+        section.finish();
+        Some(Self { listen: listen? })
+    }
+}
+
+fn directory(root: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    root.take(key).map_or_else(|| Some(root.document.resolve(key)), |field| field.path())
+}
+
+/// Parses the file and hands its root to `read`; whatever was complained about meanwhile is the error.
+fn read_file<T>(
+    file: &Path,
+    environment: Environment<'_>,
+    read: impl FnOnce(Section<'_>) -> Option<T>,
+) -> Result<T, ConfigError> {
+    let fail = |problems| ConfigError { file: file.to_owned(), problems };
+    let whole = |what: String| fail(vec![Problem { line: None, key: String::new(), what }]);
+    let text = std::fs::read_to_string(file).map_err(|error| whole(format!("cannot read the file: {error}")))?;
+    // A relative path in the file is relative to the file even if the service changes its directory.
+    let path = std::path::absolute(file).map_err(|error| whole(error.to_string()))?;
+    let document = Document::new(&text, path.parent().unwrap_or(Path::new("/")), environment);
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    let value = match errors.is_empty() {
+        true => read(Section::root(&document, table.get_ref())),
+        false => None,
+    };
+    for error in errors {
+        // The error's own display quotes the line, which may hold a secret.
+        document.complain(error.span().map(|span| span.start), "", error.message());
+    }
+    let problems = document.into_problems();
+    match value {
+        Some(value) if problems.is_empty() => Ok(value),
+        _ if problems.is_empty() => Err(whole("the file cannot be used".to_owned())),
+        _ => Err(fail(problems)),
+    }
+}

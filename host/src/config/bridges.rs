@@ -1,0 +1,337 @@
+//! `[bridges.NAME]`: which plugin, what it may reach, its settings and its limits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tombolo_core::model::limits;
+use tombolo_core::policy::{Grant, Grants, Scheme};
+use toml::de::DeValue;
+
+use super::document::{Field, Line, Section};
+use super::pem::{Identity, Pem};
+use super::secret::{Secret, is_reference};
+use super::{suggest, units};
+
+/// One plugin at work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bridge {
+    /// Where its section begins.
+    pub line: Line,
+    /// The plugin's file name without `.wasm`.
+    pub plugin: String,
+    /// What it may reach, by the name that the plugin asks for.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// The plugin's own.
+    pub settings: Settings,
+    /// What it may use up.
+    pub limits: Limits,
+}
+
+impl Bridge {
+    /// What the bridge of this name may reach, for policy.
+    pub fn grants(&self, name: &str) -> Grants {
+        let grants = self.endpoints.iter().map(|(name, endpoint)| (name.clone(), endpoint.grant.clone()));
+        Grants::new(name, grants.collect())
+    }
+}
+
+/// One place that a bridge may reach, and how it proves and checks who is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is granted.
+    pub line: Line,
+    /// Where to, for policy.
+    pub grant: Grant,
+    /// How to speak.
+    pub scheme: Scheme,
+    /// Trust anchors beside the system's.
+    pub ca: Option<Pem>,
+    /// The client certificate.
+    pub identity: Option<Identity>,
+    /// Whom the peer's certificate must be for, if not for the host.
+    pub server_name: Option<String>,
+}
+
+/// A plugin's settings as JSON, secrets filled in. Never shown.
+#[derive(Clone, Default)]
+pub struct Settings {
+    json: Value,
+    lines: BTreeMap<String, Line>,
+}
+
+impl Settings {
+    /// The settings, with the secrets in them.
+    pub fn expose(&self) -> &Value {
+        &self.json
+    }
+
+    /// Where the value at this JSON pointer stands in the file, or the nearest value around it.
+    pub fn line(&self, pointer: &str) -> Option<Line> {
+        let mut pointer = pointer;
+        loop {
+            match (self.lines.get(pointer), pointer.rsplit_once('/')) {
+                (Some(line), _) => return Some(*line),
+                (None, Some((outer, _))) => pointer = outer,
+                (None, None) => return None,
+            }
+        }
+    }
+}
+
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Settings(..)")
+    }
+}
+
+/// What a bridge may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one instance.
+    pub memory_bytes: usize,
+    /// For one call.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: limits::INSTANCE_MEMORY_BYTES, deadline: Duration::from_millis(limits::CALL_DEADLINE_MS) }
+    }
+}
+
+/// Reads `[bridges]`.
+pub(super) fn read(section: &Section<'_>) -> BTreeMap<String, Bridge> {
+    let bridge = |(name, field): (&str, Field<'_>)| {
+        check_name(&field, name, "bridge");
+        if name == "MeteringTopology" {
+            field.complain("MeteringTopology is the union of all bridges; give the bridge another name");
+        }
+        Some((name.to_owned(), Bridge::read(field.section()?)?))
+    };
+    section.entries().filter_map(bridge).collect()
+}
+
+impl Bridge {
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let line = section.line();
+        let plugin = section.require("plugin", "\"mqtt\"").and_then(|field| plugin(&field));
+        if let Some(field) = section.take("mirror") {
+            field.complain("mirrors are not supported by this version; remove the line");
+        }
+        let endpoints = section.take("endpoints").and_then(|field| field.section());
+        let settings = section.take("settings").map(|field| Settings::read(&field));
+        let limits = section.take("limits").and_then(|field| field.section()).map(Limits::read);
+        section.finish();
+        Some(Self {
+            line,
+            plugin: plugin?,
+            endpoints: endpoints.map(|section| read_endpoints(&section)).unwrap_or_default(),
+            settings: settings.unwrap_or_else(Settings::empty),
+            limits: limits.unwrap_or_default(),
+        })
+    }
+}
+
+fn read_endpoints(section: &Section<'_>) -> BTreeMap<String, Endpoint> {
+    let endpoint = |(name, field): (&str, Field<'_>)| {
+        check_name(&field, name, "endpoint");
+        Some((name.to_owned(), Endpoint::read(field.section()?)?))
+    };
+    section.entries().filter_map(endpoint).collect()
+}
+
+impl Endpoint {
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let line = section.line();
+        let is_later = refuse_later(&mut section);
+        let connect = match is_later {
+            true => section.take("connect"),
+            false => section.require("connect", "\"SCHEME://HOST:PORT\""),
+        };
+        let connect = connect.and_then(|field| connect_to(&field));
+        let addresses = section.take("addresses").and_then(|field| field.each(address));
+        let ca = section.take("ca");
+        let server_name = section.take("server_name");
+        if let (Some((_, scheme)), Some(field)) = (&connect, ca.as_ref().or(server_name.as_ref()))
+            && !scheme.is_tls()
+        {
+            field.complain(format!("means nothing without TLS; use {}", with_tls(*scheme)));
+        }
+        let ca = ca.and_then(|field| Pem::read(&field));
+        let server_name = server_name.and_then(|field| field.parse(tls_name));
+        let identity = Identity::read(&mut section);
+        section.finish();
+        let (grant, scheme) = connect?;
+        let grant = grant.only(addresses.unwrap_or_default());
+        Some(Self { line, grant, scheme, ca, identity, server_name })
+    }
+}
+
+/// Complains about the kinds of endpoints that later versions have.
+fn refuse_later(section: &mut Section<'_>) -> bool {
+    let mut is_later = false;
+    for key in ["listen", "group", "serve"] {
+        if let Some(field) = section.take(key) {
+            field.complain("endpoints of this kind are not supported by this version; it has `connect` only");
+            is_later = true;
+        }
+    }
+    is_later
+}
+
+fn connect_to(field: &Field<'_>) -> Option<(Grant, Scheme)> {
+    if field.value.is_array() {
+        field.complain("several targets are not supported by this version; write one, as in \"mqtt://broker.lan\"");
+        return None;
+    }
+    field.parse(|text| {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+        if ["udp", "coap", "dtls", "coaps", "http", "https"].contains(&scheme.as_str()) {
+            return Err(format!(
+                "\"{scheme}\" is not supported by this version; it has tcp, tls, mqtt, mqtts, amqp, amqps"
+            ));
+        }
+        let grant = Grant::parse(text).map_err(|error| {
+            let known = ["tcp", "tls", "mqtt", "mqtts", "amqp", "amqps"];
+            let is_unknown = !scheme.is_empty() && !known.contains(&scheme.as_str());
+            let hint = if is_unknown { suggest::hint(&scheme, known) } else { String::new() };
+            format!("{error}{hint}")
+        })?;
+        let scheme = Scheme::from_str(&scheme).map_err(|error| error.to_string())?;
+        Ok((grant, scheme))
+    })
+}
+
+fn with_tls(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Tcp | Scheme::Tls => "tls://",
+        Scheme::Mqtt | Scheme::Mqtts => "mqtts://",
+        Scheme::Amqp | Scheme::Amqps => "amqps://",
+    }
+}
+
+fn address(field: &Field<'_>) -> Option<std::net::IpAddr> {
+    field.parse(|text| text.parse().map_err(|_| format!("\"{text}\" is no address; write one, as in \"10.0.0.7\"")))
+}
+
+fn tls_name(text: &str) -> Result<String, String> {
+    match rustls_pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("\"{text}\" is no name that a certificate can be for")),
+    }
+}
+
+fn plugin(field: &Field<'_>) -> Option<String> {
+    let name = field.text()?;
+    let stem = name.strip_suffix(".wasm").unwrap_or(name);
+    let is_file_name = !stem.is_empty() && !stem.starts_with('.') && !stem.contains(['/', '\\', '\0']);
+    if !is_file_name || stem != name {
+        let example = if is_file_name { stem } else { "mqtt" };
+        field.complain(format!("write the plugin's file name without directory and `.wasm`, as in \"{example}\""));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Names stand in JIDs, rules and file names, so they are plain.
+fn check_name(field: &Field<'_>, name: &str, what: &str) {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if !is_plain || name.is_empty() || name.len() > 64 {
+        field.complain(format!("the name of {what} has 1 to 64 letters, digits, - and _"));
+    }
+}
+
+impl Limits {
+    fn read(mut section: Section<'_>) -> Self {
+        let memory = section.take("memory").and_then(|field| field.parse(memory));
+        let deadline = section.take("deadline").and_then(|field| field.parse(deadline));
+        section.finish();
+        let default = Self::default();
+        Self { memory_bytes: memory.unwrap_or(default.memory_bytes), deadline: deadline.unwrap_or(default.deadline) }
+    }
+}
+
+fn memory(text: &str) -> Result<usize, String> {
+    let bytes = units::size(text).map_err(|error| format!("\"{text}\" is {error}"))?;
+    let bounds = limits::INSTANCE_MEMORY_BYTES_MIN..=limits::INSTANCE_MEMORY_BYTES_MAX;
+    usize::try_from(bytes).ok().filter(|bytes| bounds.contains(bytes)).ok_or_else(|| {
+        let show = |bytes: &usize| units::show_size(*bytes as u64);
+        format!("\"{text}\" is out of bounds; write {} to {}", show(bounds.start()), show(bounds.end()))
+    })
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    let deadline = units::duration(text).map_err(|error| format!("\"{text}\" is {error}"))?;
+    let longest = Duration::from_millis(limits::CALL_DEADLINE_MS_MAX);
+    if deadline < Duration::from_millis(1) || deadline > longest {
+        return Err(format!("\"{text}\" is out of bounds; write 1 ms to {} s", longest.as_secs()));
+    }
+    Ok(deadline)
+}
+
+impl Settings {
+    fn empty() -> Self {
+        Self { json: Value::Object(Map::new()), lines: BTreeMap::new() }
+    }
+
+    fn read(field: &Field<'_>) -> Self {
+        let mut settings = Self::empty();
+        if let Some(section) = field.section() {
+            settings.json = settings.object(&section, "");
+        }
+        settings.lines.insert(String::new(), field.line());
+        settings
+    }
+
+    fn object(&mut self, section: &Section<'_>, pointer: &str) -> Value {
+        let mut object = Map::new();
+        for (name, field) in section.entries() {
+            let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+            object.insert(name.to_owned(), self.value(&field, &pointer));
+        }
+        Value::Object(object)
+    }
+
+    /// The value as JSON; null after a complaint.
+    fn value(&mut self, field: &Field<'_>, pointer: &str) -> Value {
+        self.lines.insert(pointer.to_owned(), field.line());
+        match field.value {
+            DeValue::String(text) => Value::from(text.as_ref()),
+            DeValue::Boolean(value) => Value::from(*value),
+            DeValue::Datetime(value) => Value::from(value.to_string()),
+            DeValue::Integer(value) => {
+                i64::from_str_radix(value.as_str(), value.radix()).map_or_else(|_| out_of_range(field), Value::from)
+            }
+            DeValue::Float(value) => {
+                let number = value.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+                number.map_or_else(|| out_of_range(field), Value::Number)
+            }
+            DeValue::Array(_) => {
+                let members = field.list().unwrap_or_default();
+                let members = members.iter().enumerate();
+                members.map(|(index, member)| self.value(member, &format!("{pointer}/{index}"))).collect()
+            }
+            DeValue::Table(table) if is_reference(table) => {
+                Secret::fetch(field).map_or(Value::Null, |secret| Value::from(secret.expose()))
+            }
+            DeValue::Table(_) => match field.section() {
+                Some(section) => self.object(&section, pointer),
+                None => Value::Null,
+            },
+        }
+    }
+}
+
+fn out_of_range(field: &Field<'_>) -> Value {
+    field.complain("the number is out of range");
+    Value::Null
+}
