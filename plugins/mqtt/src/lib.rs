@@ -1,1 +1,2 @@
-//! .
+//! MQTT.
+mod codec;
