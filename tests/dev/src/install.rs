@@ -13,7 +13,7 @@ use crate::{Outcome, place, say};
 /// The foreign XMPP client, exactly.
 const SLIXMPP: &str = "slixmpp==1.17.0";
 /// The guest's target.
-const WASM: &str = "wasm32-unknown-unknown";
+pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_DENIES: &str =
@@ -105,7 +105,8 @@ impl Drop for NoServices {
     }
 }
 
-fn wasm_target() -> Outcome<()> {
+/// Rustup does not add the targets of rust-toolchain.toml where the toolchain was there before.
+pub fn wasm_target() -> Outcome<()> {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", WASM])
         .current_dir(place::root())

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod devices;
 pub mod install;
 pub mod place;
+pub mod plugins;
 pub mod process;
 pub mod verify;
 

@@ -1,20 +1,20 @@
 //! Behind the cargo aliases: `cargo plugins`, `cargo demo`, `cargo verify`, `cargo bench-runtime`.
 //!
-//! Owns the choice of the command and nothing else; each command is a module with one `run`. Stays lean, because every first run
-//! of a newcomer compiles it: the standard library and what makes components.
+//! Owns the choice of the command and nothing else: each command is a module with one `run`. Stays lean, because every first run of
+//! a newcomer compiles it: the standard library and what makes components.
 
 // These commands talk to people in a terminal.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
-mod plugins;
+#![allow(clippy::print_stderr)]
 
 use std::process::ExitCode;
 
-/// What a command came to; the text of an error is all that the person sees of it.
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+use tombolo_dev::{bench, demo, plugins, verify};
 
 const USAGE: &str = "\
-usage: cargo plugins [NAME...] [--stamp TEXT]   builds plugins/NAME (all of them) into target/plugins/NAME.wasm";
+cargo plugins [NAME...]         builds plugins/NAME, or all of them, into target/plugins/NAME.wasm
+cargo demo [-- --once]          the five-minute run
+cargo verify [STAGE...]         the whole gate
+cargo bench-runtime [FILTER]    what a crossing, an instance and a swap cost";
 
 /// `sysexits.h`: the command was called wrongly.
 const EXIT_USAGE: u8 = 64;
@@ -24,15 +24,15 @@ fn main() -> ExitCode {
     let Some((command, rest)) = arguments.split_first() else { return usage() };
     let outcome = match command.as_str() {
         "plugins" => plugins::run(rest),
+        "demo" => demo::run(rest),
+        "verify" => verify::run(rest),
+        "bench-runtime" => bench::run(rest),
         _ => return usage(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{command}: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{command}: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 fn usage() -> ExitCode {

@@ -4,57 +4,46 @@
 //! nothing and exports the contract. A file appears whole or not at all, so a running tombolo may watch the directory.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use crate::Outcome;
+use crate::install::WASM;
+use crate::{Outcome, install, place, say};
 
-const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "plugin";
 const CONTRACT: &str = "tombolo:mapper/guest@";
 const STAMP_SECTION: &str = "tombolo.stamp";
 
 /// A finished plugin.
-pub(crate) struct Plugin {
-    pub(crate) name: String,
-    pub(crate) file: PathBuf,
-    pub(crate) bytes: usize,
+pub struct Plugin {
+    /// Without `.wasm`.
+    pub name: String,
+    /// Where it is.
+    pub file: PathBuf,
+    /// Its size.
+    pub bytes: usize,
 }
 
 /// The command: names, or none for all.
-pub(crate) fn run(arguments: &[String]) -> Outcome {
+pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
     let (names, stamp) = parse(arguments)?;
     for plugin in build(&names, stamp.as_deref())? {
-        println!("{:12} {:>5} kB  {}", plugin.name, plugin.bytes / 1000, plugin.file.display());
+        say(&format!("{:12} {:>5} kB  {}", plugin.name, plugin.bytes / 1000, plugin.file.display()));
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds the named plugins, or all. A stamp makes the file another one without changing what it does, to try a swap.
-pub(crate) fn build(names: &[String], stamp: Option<&str>) -> Outcome<Vec<Plugin>> {
+pub fn build(names: &[String], stamp: Option<&str>) -> Outcome<Vec<Plugin>> {
     let known = all()?;
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
         return Err(format!("there is no plugins/{unknown}; there are: {}", known.join(", ")).into());
     }
-    ensure_target()?;
+    install::wasm_target()?;
     let chosen = if names.is_empty() { known.as_slice() } else { names };
     chosen.iter().map(|name| build_one(name, stamp)).collect()
-}
-
-/// The repository.
-pub(crate) fn workspace() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).into()
-}
-
-/// Where cargo writes, and below it `plugins/`.
-pub(crate) fn target_directory() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(directory) => workspace().join(directory),
-        None => workspace().join("target"),
-    }
 }
 
 fn parse(arguments: &[String]) -> Outcome<(Vec<String>, Option<String>)> {
@@ -74,7 +63,7 @@ fn parse(arguments: &[String]) -> Outcome<(Vec<String>, Option<String>)> {
 /// Names of the crates under `plugins/`, sorted.
 fn all() -> Outcome<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(workspace().join("plugins"))? {
+    for entry in fs::read_dir(place::root().join("plugins"))? {
         let entry = entry?;
         if entry.path().join("Cargo.toml").is_file() {
             names.push(entry.file_name().to_string_lossy().into_owned());
@@ -84,45 +73,24 @@ fn all() -> Outcome<Vec<String>> {
     Ok(names)
 }
 
-/// Rustup does not add the targets of rust-toolchain.toml where the toolchain was there before.
-fn ensure_target() -> Outcome {
-    let library = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(workspace())
-        .output()
-        .map_err(|error| format!("rustc does not run: {error}"))?;
-    if Path::new(String::from_utf8_lossy(&library.stdout).trim()).is_dir() {
-        return Ok(());
-    }
-    eprintln!("adding the target {TARGET} with rustup");
-    succeed(Command::new("rustup").args(["target", "add", TARGET]).current_dir(workspace()))
-}
-
 fn build_one(name: &str, stamp: Option<&str>) -> Outcome<Plugin> {
     let module = fs::read(build_module(name)?)?;
-    let mut component =
+    let component =
         component(&module).map_err(|error| format!("plugins/{name} does not make a component: {error:#}"))?;
     check(&component).map_err(|error| format!("plugins/{name}: {error}"))?;
-    if let Some(stamp) = stamp {
-        component.extend(custom_section(STAMP_SECTION, stamp));
-    }
+    let component = stamp.map(|stamp| stamped(&component, stamp)).unwrap_or(component);
     let file = write(name, &component)?;
     Ok(Plugin { name: name.into(), file, bytes: component.len() })
 }
 
 /// One cargo call for each plugin: in a common one, a plugin's features could change the bytes of another.
 fn build_module(name: &str) -> Outcome<PathBuf> {
-    let target = target_directory();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = place::target()?;
     let package = format!("tombolo-{name}");
-    succeed(
-        Command::new(cargo)
-            .args(["build", "--quiet", "--lib", "--profile", PROFILE, "--target", TARGET, "--package", &package])
-            .arg("--target-dir")
-            .arg(&target)
-            .current_dir(workspace()),
-    )?;
-    Ok(target.join(TARGET).join(PROFILE).join(format!("{}.wasm", package.replace('-', "_"))))
+    let build =
+        ["build", "--quiet", "--lib", "--profile", PROFILE, "--target", WASM, "--package", &package, "--target-dir"];
+    succeed(place::cargo(&build).arg(&target))?;
+    Ok(target.join(WASM).join(PROFILE).join(format!("{}.wasm", package.replace('-', "_"))))
 }
 
 fn component(module: &[u8]) -> Outcome<Vec<u8>> {
@@ -130,7 +98,7 @@ fn component(module: &[u8]) -> Outcome<Vec<u8>> {
 }
 
 /// A plugin imports nothing and exports the contract: what the host's audit wants, told while it is being built.
-fn check(component: &[u8]) -> Outcome {
+fn check(component: &[u8]) -> Outcome<()> {
     let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
         return Err("not a component".into());
     };
@@ -146,7 +114,11 @@ fn check(component: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// A section that no runtime looks at.
+/// The same component with a section that no runtime looks at: another file to a host, the same code to run.
+pub fn stamped(component: &[u8], stamp: &str) -> Vec<u8> {
+    [component, &custom_section(STAMP_SECTION, stamp)].concat()
+}
+
 fn custom_section(name: &str, content: &str) -> Vec<u8> {
     let mut payload = leb128(name.len());
     payload.extend(name.bytes().chain(content.bytes()));
@@ -167,7 +139,7 @@ fn leb128(mut number: usize) -> Vec<u8> {
 }
 
 fn write(name: &str, component: &[u8]) -> Outcome<PathBuf> {
-    let directory = target_directory().join("plugins");
+    let directory = place::target()?.join("plugins");
     fs::create_dir_all(&directory)?;
     let (part, file) = (directory.join(format!(".{name}.part")), directory.join(format!("{name}.wasm")));
     fs::write(&part, component)?;
@@ -175,7 +147,7 @@ fn write(name: &str, component: &[u8]) -> Outcome<PathBuf> {
     Ok(file)
 }
 
-fn succeed(command: &mut Command) -> Outcome {
+fn succeed(command: &mut Command) -> Outcome<()> {
     let status = command.status().map_err(|error| format!("{:?} does not run: {error}", command.get_program()))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}").into()) }
 }
@@ -199,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_stamped_component_is_still_one() {
-        let stamped = [MINIMAL_COMPONENT, &custom_section(STAMP_SECTION, &"x".repeat(300))].concat();
+        let stamped = stamped(MINIMAL_COMPONENT, &"x".repeat(300));
         assert!(matches!(wit_component::decode(&stamped), Ok(DecodedWasm::Component(..))));
     }
 
