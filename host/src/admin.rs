@@ -50,6 +50,8 @@ pub struct Status {
 pub struct XmppStatus {
     /// Our full JID once bound, the configured one before.
     pub jid: String,
+    /// Where clients of the private server connect, if there is one.
+    pub server: Option<String>,
     /// `online`, `connecting`, or `refused` when the server does not take our credentials.
     pub state: String,
     /// Why it is not online.

@@ -1,0 +1,353 @@
+//! The service: one loop that owns the hub and hands things from shell to shell.
+//!
+//! Owns the wiring and the order in which things are looked at; alone sees two shells at once. Never decides: what a stanza or an action
+//! means is the hub's business, what may be reached is policy's. Never waits for a bridge, a socket or the server: it tries, and what
+//! does not fit waits in [`outbox`] or [`bridges`], or is refused there.
+//!
+//! In each turn: one input, then everything that the hub wants done, then what waits is tried again. XMPP and the disk come before
+//! bridges, so that a flooding bridge cannot keep acknowledgements from being seen; bridges are not asked at all while the outbox is full.
+
+pub(crate) mod account;
+mod actions;
+mod bridges;
+mod catalog;
+mod changes;
+mod outbox;
+mod report;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use tombolo_core::hub::{Hub, HubConfig, Output};
+use tombolo_core::model::bridge::State;
+use tombolo_core::model::{Event, Failure, ReasonCode, Timestamp};
+use tombolo_core::policy::Policy;
+use tombolo_runtime::{BridgeOutput, Engine};
+
+use crate::admin::{self, Status, XmppStatus};
+use crate::config::{Config, ConfigError, Xmpp};
+use crate::reload::{self, Change, WatchError};
+use crate::store::{Contents, Store, StoreError, StoreEvent};
+use crate::transport::{Anchors, Transport};
+use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
+
+use bridges::Bridges;
+pub(crate) use bridges::fits;
+use catalog::{Catalog, Loaded};
+use outbox::Outbox;
+
+/// Inputs of one kind that may wait for the loop; then their senders wait.
+const WAITING_INPUTS_MAX: usize = 256;
+/// How long what did not fit waits before it is tried again, if nothing else happens first.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
+/// How long a drain may take on SIGTERM.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum AppError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Watch(#[from] WatchError),
+    #[error("{0}")]
+    Local(#[from] LocalError),
+    #[error("the sandbox does not start: {0}")]
+    Engine(#[from] tombolo_runtime::EngineError),
+    #[error("cannot listen for `tombolo status` and probes: {0}")]
+    Admin(std::io::Error),
+}
+
+/// The service.
+struct App {
+    config: Config,
+    hub: Hub,
+    store: Store,
+    outbox: Outbox,
+    transport: Transport,
+    bridges: Bridges,
+    catalog: Catalog,
+    session: Session,
+    local: Option<LocalServer>,
+    xmpp: XmppStatus,
+    started: Instant,
+}
+
+/// Where inputs come from.
+struct Inputs {
+    xmpp: mpsc::Receiver<SessionEvent>,
+    stored: mpsc::Receiver<StoreEvent>,
+    bridges: mpsc::Receiver<BridgeOutput>,
+    changes: mpsc::Receiver<Change>,
+    loaded: mpsc::Receiver<Loaded>,
+    asked: mpsc::Receiver<oneshot::Sender<Status>>,
+}
+
+/// Runs the service until it is told to end.
+pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError> {
+    let loading = file.clone();
+    let config = blocking(move || Config::load(&loading)).await?;
+    let (stored_sender, stored) = mpsc::channel(WAITING_INPUTS_MAX);
+    let state = config.state.clone();
+    let (store, contents) = blocking(move || Store::open(&state, stored_sender)).await?;
+    let engine = Engine::new(Some(config.state.join("components")))?;
+    let (loaded_sender, loaded) = mpsc::channel(WAITING_INPUTS_MAX);
+    let (bridges_sender, bridges) = mpsc::channel(WAITING_INPUTS_MAX);
+    let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
+    let _watcher = reload::watch(config.plugins.clone(), config.file.clone(), changes_sender)?;
+    let (ask, asked) = mpsc::channel(16);
+    admin::serve_unix(&config.state, ask.clone()).map_err(AppError::Admin)?;
+    if let Some(admin) = &config.admin {
+        let address = admin::serve_tcp(admin.listen, ask).await.map_err(AppError::Admin)?;
+        tracing::info!(%address, "admin listener");
+    }
+    let (xmpp_sender, xmpp) = mpsc::channel(WAITING_INPUTS_MAX);
+    let (local, account) = connect(&config).await?;
+    let server = local.as_ref().map(|local| local.address().to_string());
+    let xmpp_status = XmppStatus { jid: account.jid.to_string(), server, state: "connecting".into(), reason: None };
+    let Contents { items, checkpoints, next_item } = contents;
+    let mut app = App {
+        hub: Hub::new(HubConfig {
+            name: "tombolo".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            policy: Policy::new(config.allow.clone()),
+            ..HubConfig::default()
+        }),
+        outbox: Outbox::new(store.clone(), next_item, items),
+        store,
+        transport: Transport::new(),
+        bridges: Bridges::new(bridges_sender, journal, blocking(Anchors::system).await),
+        catalog: Catalog::new(engine, loaded_sender),
+        session: xmpp::spawn(account, xmpp_sender),
+        local,
+        xmpp: xmpp_status,
+        started: Instant::now(),
+        config,
+    };
+    app.add_bridges(checkpoints);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), bridges = app.config.bridges.len(), "started");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, asked };
+    app.serve(&mut inputs).await;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    app.drain(&mut inputs).await;
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+async fn connect(config: &Config) -> Result<(Option<LocalServer>, xmpp::Account), AppError> {
+    match &config.xmpp {
+        Xmpp::Client(client) => Ok((None, account::of_service(client))),
+        Xmpp::Local(local) => {
+            let server = xmpp::local::start(account::local(local, &config.state)).await?;
+            tracing::info!(address = %server.address(), domain = %local.domain, "private XMPP server started");
+            let account = server.account();
+            Ok((Some(server), account))
+        }
+        Xmpp::Component(_) => Err(AppError::Local(LocalError::Settings("component mode is refused by `Config::load`".into()))),
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+impl App {
+    fn add_bridges(&mut self, mut checkpoints: std::collections::BTreeMap<String, State>) {
+        for (name, bridge) in &self.config.bridges {
+            self.hub.bridge_added(name, name, now());
+            self.bridges.add(name, bridge.clone(), checkpoints.remove(name));
+        }
+        for gone in checkpoints.keys() {
+            self.store.forget(gone);
+        }
+    }
+
+    async fn serve(&mut self, inputs: &mut Inputs) {
+        let mut signals = Signals::new();
+        loop {
+            let waits = self.settle();
+            let hub_due = self.due_in(waits);
+            tokio::select! {
+                biased;
+                signal = signals.next() => match signal {
+                    Signal::Reload => self.reload().await,
+                    Signal::End => return,
+                },
+                Some(event) = inputs.xmpp.recv() => self.handle_session(event),
+                Some(event) = inputs.stored.recv() => self.handle_store(event),
+                Some(answer) = inputs.asked.recv() => { let _ = answer.send(self.status()); }
+                Some(change) = inputs.changes.recv() => self.handle_change(change).await,
+                Some(loaded) = inputs.loaded.recv() => self.handle_loaded(loaded),
+                Some(output) = inputs.bridges.recv(), if !self.outbox.is_full() => self.handle_bridge(output),
+                () = tokio::time::sleep(hub_due) => self.hub.handle_timeout(now()),
+            }
+        }
+    }
+
+    /// How long nothing has to be done by itself.
+    fn due_in(&self, waits: bool) -> Duration {
+        let due = self.hub.poll_timeout().map_or(Duration::from_secs(3600), |due| Duration::from_micros(due.micros_since(now())));
+        if waits { due.min(TRY_AGAIN_AFTER) } else { due }
+    }
+
+    /// Does what the hub wants done. Whether something did not fit and has to be tried again.
+    fn settle(&mut self) -> bool {
+        loop {
+            let Some(output) = self.hub.poll_output() else { break };
+            match output {
+                Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
+                Output::Event { bridge, event } => self.tell(&bridge, event),
+            }
+        }
+        self.outbox.pump(&self.session);
+        self.bridges.flush()
+    }
+
+    /// Hands an event to a bridge. What is refused and somebody waits for is answered here.
+    fn tell(&mut self, bridge: &str, event: Event) {
+        let Err(refused) = self.bridges.offer(bridge, event) else { return };
+        let id = match refused {
+            Event::Read(read) => read.id,
+            Event::Write { id, .. } | Event::Invoke { id, .. } => id,
+            _ => return,
+        };
+        let failure = match self.bridges.get(bridge).is_some_and(|slot| slot.running.is_some()) {
+            true => Failure::new(ReasonCode::Busy, "the bridge has too much to do"),
+            false => Failure::new(ReasonCode::Unreachable, "the bridge does not run"),
+        };
+        self.hub.handle_bridge(bridge, tombolo_core::model::Action::Complete { id, outcome: Err(failure) }, now());
+    }
+
+    fn handle_session(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Stanza(stanza) => self.hub.handle_stanza(&stanza, now()),
+            SessionEvent::Acknowledged(items) => self.outbox.acknowledged(&items),
+            SessionEvent::Online { me, resumed } => {
+                tracing::info!(resumed, "xmpp online");
+                self.xmpp.jid = me.to_string();
+                self.xmpp_is("online", None);
+                if !resumed {
+                    self.hub.session_online(me, now());
+                }
+            }
+            SessionEvent::Offline { reason, retry_in } => {
+                tracing::warn!(reason, retry_in_ms = millis(retry_in), "xmpp offline");
+                self.xmpp_is("connecting", Some(reason));
+            }
+            SessionEvent::AuthenticationFailed { reason, retry_in } => {
+                tracing::error!(reason, retry_in_ms = millis(retry_in), "xmpp login refused");
+                self.xmpp_is("refused", Some(reason));
+            }
+            SessionEvent::Throttled { unacknowledged, waiting } => {
+                tracing::warn!(unacknowledged, waiting_ms = millis(waiting), "the server takes stanzas slowly; it may limit our rate");
+            }
+            SessionEvent::Unsendable { id, reason } => {
+                tracing::error!(reason, "a stanza cannot be written and was dropped");
+                self.outbox.acknowledged(&id.into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    fn xmpp_is(&mut self, state: &str, reason: Option<String>) {
+        self.xmpp.state = state.to_owned();
+        self.xmpp.reason = reason;
+    }
+
+    fn handle_store(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Durable(items) => {
+                for item in self.outbox.durable(&items) {
+                    self.hub.handle_durable(item, now());
+                }
+            }
+            StoreEvent::Failed { reason } => tracing::error!(reason, "the state directory cannot be written; devices wait"),
+            StoreEvent::Recovered => tracing::info!("the state directory can be written again"),
+        }
+    }
+
+    /// Last words of the bridges, then what still waits, then the connections.
+    async fn drain(mut self, inputs: &mut Inputs) {
+        tracing::info!("stopping");
+        for name in self.config.bridges.keys().cloned().collect::<Vec<_>>() {
+            self.stop_bridge(&name);
+        }
+        let deadline = tokio::time::Instant::now() + DRAIN_WITHIN;
+        loop {
+            let waits = self.settle();
+            let connections: usize = self.transport.counts().values().map(|counts| counts.open).sum();
+            let is_offline = self.xmpp.state != "online";
+            if !waits && connections == 0 && (self.outbox.len() == 0 || is_offline) && self.bridges.all_stopped() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => {
+                    tracing::warn!(outbox = self.outbox.len(), "did not drain in time; what was durable is kept");
+                    break;
+                }
+                Some(event) = inputs.xmpp.recv() => self.handle_session(event),
+                Some(event) = inputs.stored.recv() => self.handle_store(event),
+                Some(output) = inputs.bridges.recv() => self.handle_bridge(output),
+                () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+            }
+        }
+        // Whoever still sends us something must not keep the session from closing.
+        inputs.xmpp.close();
+        while inputs.xmpp.try_recv().is_ok() {}
+        self.session.close().await;
+        if let Some(local) = self.local {
+            local.stop().await;
+        }
+        let store = self.store;
+        blocking(move || store.close()).await;
+        let _ = std::fs::remove_file(admin::socket_path(&self.config.state));
+        tracing::info!("stopped");
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+enum Signal {
+    Reload,
+    End,
+}
+
+/// SIGHUP, SIGTERM and SIGINT.
+struct Signals([Option<tokio::signal::unix::Signal>; 3]);
+
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
+        Self(kinds.map(|kind| signal(kind).ok()))
+    }
+
+    async fn next(&mut self) -> Signal {
+        async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
+            match signal {
+                Some(signal) if signal.recv().await.is_some() => {}
+                _ => std::future::pending().await,
+            }
+        }
+        let [hangup, terminate, interrupt] = &mut self.0;
+        tokio::select! {
+            () = one(hangup) => Signal::Reload,
+            () = one(terminate) => Signal::End,
+            () = one(interrupt) => Signal::End,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What bridges put out: who gets which action, and what becomes of their life's events.
+//!
+//! Actions about nodes are the hub's, those about connections pass the grant and go to transport, checkpoints to the store. What this
+//! version of the host cannot do is answered with `not-supported`, never with silence.
+
+use tombolo_core::model::bridge::ConnectionId;
+use tombolo_core::model::{Action, Event, Failure, ReasonCode};
+use tombolo_runtime::{BridgeOutput, Output};
+
+use super::{App, now};
+use crate::transport;
+
+impl App {
+    pub(super) fn handle_bridge(&mut self, output: BridgeOutput) {
+        let bridge = &*output.bridge;
+        match output.what {
+            Output::Actions(actions) => actions.into_iter().for_each(|action| self.handle_action(bridge, action)),
+            life => self.handle_life(bridge, life),
+        }
+    }
+
+    fn handle_action(&mut self, bridge: &str, action: Action) {
+        match action {
+            Action::Open { connection, endpoint, target } => self.open(bridge, connection, &endpoint, target.as_deref()),
+            Action::Send { connection, bytes } => self.transport.send(bridge, connection, &bytes),
+            Action::Close(connection) => self.transport.close(bridge, connection),
+            Action::Checkpoint(state) => {
+                if let Some(slot) = self.bridges.get_mut(bridge) {
+                    slot.checkpoint = Some(state.clone());
+                }
+                self.store.checkpoint(bridge, state);
+            }
+            Action::Http { id, .. } => self.tell(bridge, Event::HttpDone { id, outcome: Err(not_supported("http")) }),
+            Action::ControlThing { id, .. } => self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) }),
+            Action::ReadThing { id, .. } => self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) }),
+            Action::SendTo { .. } | Action::HttpReply { .. } => {
+                tracing::warn!(bridge, "a mapper answered on a socket that this version of the host does not have");
+            }
+            // The supervisor does these itself; `extension` topics that nobody knows are ignored by contract.
+            Action::SetTimer { .. } | Action::CancelTimer(_) | Action::Log { .. } | Action::Extension { .. } => {}
+            Action::PutNode(_)
+            | Action::RemoveNode(_)
+            | Action::NodeState { .. }
+            | Action::Report(_)
+            | Action::NodeFailed { .. }
+            | Action::Complete { .. } => self.hub.handle_bridge(bridge, action, now()),
+        }
+    }
+
+    fn open(&mut self, bridge: &str, connection: ConnectionId, endpoint: &str, target: Option<&str>) {
+        let Some(slot) = self.bridges.get(bridge) else { return };
+        let Some(running) = &slot.running else { return };
+        let mailbox = running.bridge.mailbox();
+        match slot.grants.check(endpoint, target) {
+            Ok(permit) => self.transport.open(connection, permit, slot.tls(endpoint), mailbox),
+            Err(refusal) => {
+                tracing::warn!(bridge, endpoint, reason = %refusal, "endpoint refused");
+                self.transport.refuse(bridge, connection, transport::refused(&refusal), mailbox);
+            }
+        }
+    }
+
+    fn handle_life(&mut self, bridge: &str, life: Output) {
+        let Some(slot) = self.bridges.get_mut(bridge) else { return };
+        let plugin = slot.config.plugin.clone();
+        match life {
+            Output::Actions(_) => {}
+            Output::Started { version, hash } => {
+                tracing::info!(bridge, plugin, version, hash = short(&hash), "plugin started");
+                slot.runs(version, hash);
+            }
+            Output::Swapped { pause_us, version, hash } => {
+                tracing::info!(bridge, plugin, version, hash = short(&hash), pause_us, "plugin swapped");
+                slot.runs(version, hash);
+            }
+            Output::SwapFailed { reason } => {
+                tracing::error!(bridge, plugin, reason, "plugin refused");
+            }
+            Output::Failed { reason, restarts, restart_in_ms } => {
+                tracing::error!(bridge, plugin, version = slot.version(), reason, restarts, restart_in_ms, "plugin failed");
+                slot.restarts += 1;
+                slot.set("restarting", Some(reason));
+            }
+            Output::Quarantined { reason } => {
+                tracing::error!(bridge, plugin, version = slot.version(), reason, "plugin quarantined");
+                slot.set("quarantined", Some(reason));
+                self.transport.close_all(bridge);
+                self.hub.bridge_down(bridge, now());
+            }
+            Output::Stopped => {
+                tracing::info!(bridge, plugin, "bridge stopped");
+                slot.running = None;
+                let is_leaving = slot.is_leaving;
+                self.transport.forget(bridge);
+                match is_leaving {
+                    true => self.let_go(bridge),
+                    false => self.employ(bridge),
+                }
+            }
+        }
+    }
+}
+
+fn not_supported(what: &str) -> Failure {
+    Failure::new(ReasonCode::NotSupported, format!("this version of the host has no {what}"))
+}
+
+/// Enough of a hash to tell two builds apart.
+pub(super) fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}

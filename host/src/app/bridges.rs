@@ -1,0 +1,275 @@
+//! The bridges: which run, on what, and why the others do not.
+//!
+//! Owns starting, swapping and stopping, the check of a plugin's settings and endpoints before that, and the events that a full mailbox
+//! did not take. Never waits for a mapper: what does not fit now is tried again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tombolo_core::model::bridge::State;
+use tombolo_core::model::{Event, limits};
+use tombolo_core::policy::grant::Grants;
+use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, InstanceLimits, Package, Program, spawn, system_clock};
+
+use crate::config;
+use crate::transport::{Anchors, TlsClient, TlsMaterial};
+
+/// One configured bridge.
+pub(crate) struct Slot {
+    /// What the operator wrote.
+    pub(crate) config: config::Bridge,
+    /// What it may reach.
+    pub(crate) grants: Grants,
+    /// The actor, while there is one.
+    pub(crate) running: Option<Running>,
+    /// `running`, `restarting`, `quarantined`, `refused` or `waiting`.
+    pub(crate) state: &'static str,
+    /// Why it is not running.
+    pub(crate) reason: Option<String>,
+    /// Faults since the start.
+    pub(crate) restarts: u32,
+    /// From the store, or the newest.
+    pub(crate) checkpoint: Option<State>,
+    /// Not in the configuration any more; goes when it has stopped.
+    pub(crate) is_leaving: bool,
+    tls: Result<BTreeMap<String, TlsClient>, String>,
+}
+
+/// A bridge at work.
+pub(crate) struct Running {
+    pub(crate) bridge: Bridge,
+    pub(crate) version: String,
+    pub(crate) hash: String,
+    /// Told to stop; what starts next waits until it has.
+    pub(crate) is_stopping: bool,
+    /// What the mailbox did not take; bounded by what the bridge was promised.
+    backlog: VecDeque<Event>,
+}
+
+/// All of them.
+pub(crate) struct Bridges {
+    slots: BTreeMap<String, Slot>,
+    out: mpsc::Sender<BridgeOutput>,
+    journal: Option<PathBuf>,
+    anchors: Anchors,
+}
+
+impl Slot {
+    fn new(name: &str, config: config::Bridge, checkpoint: Option<State>, anchors: &Anchors) -> Self {
+        let grants = config.grants(name);
+        let reason = Some(format!("plugins/{}.wasm is not there yet", config.plugin));
+        let tls = tls_of(&config, anchors);
+        Self { config, grants, running: None, state: "waiting", reason, restarts: 0, checkpoint, is_leaving: false, tls }
+    }
+
+    /// What the operator wrote about TLS at an endpoint.
+    pub(crate) fn tls(&self, endpoint: &str) -> Option<TlsClient> {
+        self.tls.as_ref().ok()?.get(endpoint).cloned()
+    }
+
+    /// A version is at work.
+    pub(crate) fn runs(&mut self, version: String, hash: String) {
+        if let Some(running) = &mut self.running {
+            running.version = version;
+            running.hash = hash;
+        }
+        self.set("running", None);
+    }
+
+    /// What is at work.
+    pub(crate) fn version(&self) -> &str {
+        self.running.as_ref().map_or("", |running| &running.version)
+    }
+
+    /// Notes why it does not run.
+    pub(crate) fn set(&mut self, state: &'static str, reason: Option<String>) {
+        self.state = state;
+        self.reason = reason;
+    }
+}
+
+impl Running {
+    /// Events that wait for it.
+    pub(crate) fn waiting(&self) -> usize {
+        let mailbox = self.bridge.mailbox();
+        mailbox.max_capacity() - mailbox.capacity() + self.backlog.len()
+    }
+}
+
+impl Bridges {
+    /// None yet. `out` gets what all of them put out; with a journal every call is recorded below it.
+    pub(crate) fn new(out: mpsc::Sender<BridgeOutput>, journal: Option<PathBuf>, anchors: Anchors) -> Self {
+        Self { slots: BTreeMap::new(), out, journal, anchors }
+    }
+
+    /// A bridge enters the configuration; it runs once its plugin is there.
+    pub(crate) fn add(&mut self, name: &str, config: config::Bridge, checkpoint: Option<State>) {
+        self.slots.insert(name.to_owned(), Slot::new(name, config, checkpoint, &self.anchors));
+    }
+
+    /// A bridge stands in the configuration with other words. What ran by the old ones must have been told to stop.
+    pub(crate) fn change(&mut self, name: &str, config: config::Bridge) {
+        let Some(old) = self.slots.remove(name) else { return self.add(name, config, None) };
+        let slot = Slot { running: old.running, restarts: old.restarts, ..Slot::new(name, config, old.checkpoint, &self.anchors) };
+        self.slots.insert(name.to_owned(), slot);
+    }
+
+    /// A bridge has left and stopped.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.slots.remove(name);
+    }
+
+    /// Tells a bridge to stop. Whether there is anything to wait for.
+    pub(crate) fn stop(&mut self, name: &str) -> bool {
+        let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return false };
+        if !running.is_stopping {
+            running.is_stopping = true;
+            running.bridge.stop();
+        }
+        true
+    }
+
+    /// Whether nothing is at work any more.
+    pub(crate) fn all_stopped(&self) -> bool {
+        self.slots.values().all(|slot| slot.running.is_none())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Slot> {
+        self.slots.get(name)
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Slot> {
+        self.slots.get_mut(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Slot)> {
+        self.slots.iter()
+    }
+
+    /// Names of the bridges that use a plugin.
+    pub(crate) fn using(&self, plugin: &str) -> Vec<String> {
+        let uses = |(_, slot): &(&String, &Slot)| slot.config.plugin == plugin;
+        self.slots.iter().filter(uses).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Puts a package to work: beside the old one where one runs, anew otherwise. An error is for the operator; what ran goes on.
+    pub(crate) fn employ(&mut self, name: &str, package: &Package) -> Result<(), String> {
+        let Some(slot) = self.slots.get_mut(name).filter(|slot| !slot.is_leaving) else { return Ok(()) };
+        if slot.running.as_ref().is_some_and(|running| running.is_stopping) {
+            return Ok(());
+        }
+        let suits = slot.tls.as_ref().map(|_| ()).map_err(Clone::clone);
+        if let Err(reason) = suits.and_then(|()| fits(&slot.config, &slot.grants, package)) {
+            if slot.running.is_none() {
+                slot.set("refused", Some(reason.clone()));
+            }
+            return Err(reason);
+        }
+        let program: Arc<dyn Program> = Arc::new(package.clone());
+        if let Some(running) = &mut slot.running {
+            return running.bridge.swap(program).map_err(|refused| refused.to_string());
+        }
+        let settings = BridgeSettings {
+            name: name.to_owned(),
+            settings_json: slot.config.settings.expose().to_string(),
+            limits: instance_limits(&slot.config),
+            seed: rand::random(),
+            journal: self.journal.as_ref().map(|directory| directory.join(format!("{name}.jsonl"))),
+            checkpoint: slot.checkpoint.clone(),
+        };
+        let bridge = spawn(settings, program, self.out.clone(), system_clock());
+        let (version, hash) = (package.description.version.clone(), package.hash.to_string());
+        slot.running = Some(Running { bridge, version, hash, is_stopping: false, backlog: VecDeque::new() });
+        slot.set("running", None);
+        Ok(())
+    }
+
+    /// Offers an event; what the mailbox does not take is kept for [`Bridges::flush`], up to a mailbox's worth. Gives the event back when
+    /// even that is full, or when the bridge does not run.
+    pub(crate) fn offer(&mut self, name: &str, event: Event) -> Result<(), Event> {
+        let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return Err(event) };
+        // A `stored` is bounded by the receipts that the mapper itself gave out, and losing one would hold its device up for ever.
+        let is_owed = matches!(event, Event::Stored(_) | Event::Wanted(_) | Event::Unwanted(_) | Event::Closed { .. });
+        if !running.backlog.is_empty() {
+            if running.backlog.len() >= limits::MAILBOX_EVENTS_MAX && !is_owed {
+                return Err(event);
+            }
+            running.backlog.push_back(event);
+            return Ok(());
+        }
+        match running.bridge.mailbox().try_send(event) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(event)) => {
+                running.backlog.push_back(event);
+                Ok(())
+            }
+            Err(TrySendError::Closed(event)) => Err(event),
+        }
+    }
+
+    /// Tries again what did not fit. Whether something still waits.
+    pub(crate) fn flush(&mut self) -> bool {
+        let mut waits = false;
+        for running in self.slots.values_mut().filter_map(|slot| slot.running.as_mut()) {
+            while let Some(event) = running.backlog.pop_front() {
+                if let Err(TrySendError::Full(event)) = running.bridge.mailbox().try_send(event) {
+                    running.backlog.push_front(event);
+                    waits = true;
+                    break;
+                }
+            }
+        }
+        waits
+    }
+}
+
+fn tls_of(config: &config::Bridge, anchors: &Anchors) -> Result<BTreeMap<String, TlsClient>, String> {
+    let of = |(name, endpoint): (&String, &config::Endpoint)| {
+        let material = TlsMaterial {
+            ca: endpoint.ca.as_ref().map(|pem| pem.bytes.as_slice()),
+            identity: endpoint.identity.as_ref().map(|own| (own.certificate.bytes.as_slice(), own.key.expose().as_bytes())),
+            server_name: endpoint.server_name.as_deref(),
+        };
+        let client = TlsClient::new(anchors, material).map_err(|error| format!("endpoints.{name}: {error}"))?;
+        Ok((name.clone(), client))
+    };
+    config.endpoints.iter().filter(|(_, endpoint)| endpoint.scheme.is_tls()).map(of).collect()
+}
+
+fn instance_limits(config: &config::Bridge) -> InstanceLimits {
+    InstanceLimits {
+        memory_bytes: config.limits.memory_bytes,
+        deadline: config.limits.deadline,
+    }
+}
+
+/// Whether the operator's section gives the plugin what it needs. The text says what to write.
+pub(crate) fn fits(config: &config::Bridge, grants: &Grants, package: &Package) -> Result<(), String> {
+    let description = &package.description;
+    for need in description.endpoints.iter().filter(|need| need.required) {
+        if !grants.names().any(|name| name == need.name) {
+            let scheme = need.schemes.first().map_or("tcp", String::as_str);
+            return Err(format!(
+                "needs the endpoint `{name}` ({purpose}), which is not granted; write\n[bridges.{bridge}.endpoints]\n{name} = {{ connect = \"{scheme}://HOST\" }}",
+                name = need.name,
+                purpose = need.purpose,
+                bridge = grants.bridge(),
+            ));
+        }
+    }
+    let schema: serde_json::Value = serde_json::from_str(&description.settings_schema)
+        .map_err(|error| format!("the plugin's settings schema is no JSON: {error}"))?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| format!("the plugin's settings schema is none: {error}"))?;
+    let settings = config.settings.expose();
+    let complaints: Vec<String> = validator
+        .iter_errors(settings)
+        .map(|error| match error.instance_path().to_string() {
+            path if path.is_empty() => format!("settings: {}", error.masked()),
+            path => format!("settings{}: {}", path.replace('/', "."), error.masked()),
+        })
+        .collect();
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
+}

@@ -1,0 +1,136 @@
+//! What the operator changes while the service runs: plugin files and the configuration.
+//!
+//! Owns the comparison of the old configuration with the new one. A bad file changes nothing; a good one takes effect bridge by bridge,
+//! and what did not change is not touched.
+
+use tombolo_core::policy::Policy;
+
+use super::actions::short;
+use super::catalog::Loaded;
+use super::{App, blocking, now};
+use crate::config::Config;
+use crate::reload::Change;
+
+impl App {
+    pub(super) async fn handle_change(&mut self, change: Change) {
+        match change {
+            Change::Plugin { name, bytes, hash } => self.catalog.load(name, hash, bytes),
+            Change::PluginUnreadable { name, reason } => self.refuse_plugin(&name, "", reason),
+            Change::PluginGone { name } => self.plugin_gone(&name),
+            Change::Config => self.reload().await,
+            Change::Ready => {}
+        }
+    }
+
+    /// A file was looked at: it goes to work wherever it is configured.
+    pub(super) fn handle_loaded(&mut self, loaded: Loaded) {
+        let Loaded { name, hash, outcome } = loaded;
+        let package = match outcome {
+            Ok(package) => package,
+            Err(reason) => return self.refuse_plugin(&name, &hash, reason),
+        };
+        let bridges = self.bridges.using(&name);
+        let version = &package.description.version;
+        tracing::info!(plugin = name, version, hash = short(&hash), bridges = bridges.join(","), "plugin loaded");
+        self.catalog.keep(&name, Ok(package));
+        for bridge in bridges {
+            self.employ(&bridge);
+        }
+    }
+
+    fn refuse_plugin(&mut self, name: &str, hash: &str, reason: String) {
+        let bridges = self.bridges.using(name);
+        tracing::error!(plugin = name, bridge = bridges.join(","), hash = short(hash), reason, "plugin refused");
+        for bridge in bridges {
+            if let Some(slot) = self.bridges.get_mut(&bridge)
+                && slot.running.is_none()
+            {
+                slot.set("refused", Some(reason.clone()));
+            }
+        }
+        self.catalog.keep(name, Err(reason));
+    }
+
+    /// Starts a bridge, or swaps what it runs, if its plugin is there.
+    pub(super) fn employ(&mut self, bridge: &str) {
+        let Some(plugin) = self.bridges.get(bridge).map(|slot| slot.config.plugin.clone()) else { return };
+        let Some(package) = self.catalog.package(&plugin).cloned() else { return };
+        if let Err(reason) = self.bridges.employ(bridge, &package) {
+            let (version, hash) = (&package.description.version, short(&package.hash));
+            tracing::error!(plugin, bridge, version, hash, reason, "plugin refused");
+        }
+    }
+
+    fn plugin_gone(&mut self, name: &str) {
+        tracing::info!(plugin = name, bridge = self.bridges.using(name).join(","), "plugin removed");
+        self.catalog.forget(name);
+        for bridge in self.bridges.using(name) {
+            self.stop_bridge(&bridge);
+            if let Some(slot) = self.bridges.get_mut(&bridge) {
+                slot.set("waiting", Some(format!("plugins/{name}.wasm was removed")));
+            }
+        }
+    }
+
+    /// Tells a bridge to stop; its nodes stay, as offline. Whether it has to be waited for.
+    pub(super) fn stop_bridge(&mut self, name: &str) -> bool {
+        self.hub.bridge_down(name, now());
+        self.bridges.stop(name)
+    }
+
+    /// A bridge that is not in the configuration any more has stopped.
+    pub(super) fn let_go(&mut self, name: &str) {
+        self.bridges.remove(name);
+        self.hub.bridge_removed(name, now());
+        self.store.forget(name);
+    }
+
+    /// Reads the configuration again.
+    pub(super) async fn reload(&mut self) {
+        let file = self.config.file.clone();
+        match blocking(move || Config::load(&file)).await {
+            Ok(new) if new == self.config => tracing::info!("configuration unchanged"),
+            Ok(new) => self.adopt(new),
+            Err(error) => tracing::error!(reason = %error, "configuration refused; the old one stays in force"),
+        }
+    }
+
+    fn adopt(&mut self, new: Config) {
+        self.name_what_needs_a_restart(&new);
+        if new.allow != self.config.allow {
+            self.hub.rules_changed(Policy::new(new.allow.clone()), now());
+        }
+        let old = std::mem::replace(&mut self.config, new);
+        for name in old.bridges.keys().filter(|name| !self.config.bridges.contains_key(*name)) {
+            if let Some(slot) = self.bridges.get_mut(name) {
+                slot.is_leaving = true;
+            }
+            if !self.stop_bridge(name) {
+                self.let_go(name);
+            }
+        }
+        let changed = |(name, bridge): &(&String, &crate::config::Bridge)| old.bridges.get(*name) != Some(*bridge);
+        let entering: Vec<_> = self.config.bridges.iter().filter(changed).map(|(name, bridge)| (name.clone(), bridge.clone())).collect();
+        for (name, bridge) in entering {
+            self.hub.bridge_added(&name, &name, now());
+            let has_to_stop = self.stop_bridge(&name);
+            self.bridges.change(&name, bridge);
+            if !has_to_stop {
+                self.employ(&name);
+            }
+        }
+        tracing::info!(bridges = self.config.bridges.len(), "configuration adopted");
+    }
+
+    fn name_what_needs_a_restart(&self, new: &Config) {
+        let changed = [
+            ("xmpp", new.xmpp != self.config.xmpp),
+            ("plugins", new.plugins != self.config.plugins),
+            ("state", new.state != self.config.state),
+            ("admin", new.admin != self.config.admin),
+        ];
+        for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!(key, "this part of the configuration takes effect when the service is started again");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Custody of what leaves: from the hub, through the store, to the session, until the server has it.
+//!
+//! Owns the order. Requests' answers and presence leave at once. Messages leave in the order in which the hub gave them; one that must
+//! survive a crash first waits until it is durable, and those behind it wait with it, so that readings of a node never overtake each
+//! other. Never looks into a stanza, and never drops one that was durable before the server had it.
+
+use std::collections::VecDeque;
+
+use minidom::Element;
+use tombolo_core::model::limits;
+
+use crate::store::Store;
+use crate::xmpp::{Item, SendError, Session};
+
+/// What waits to leave. **After each call that adds or frees something, call [`Outbox::pump`].**
+pub(crate) struct Outbox {
+    store: Store,
+    /// Added to the hub's item numbers, which begin anew with each run of the host; the store's never do.
+    first_item: u64,
+    /// Answers and presence.
+    urgent: VecDeque<Item>,
+    /// Messages on their way to the disk, and those behind them.
+    storing: VecDeque<Waiting>,
+    /// Messages that may leave, in order; all before those in `storing`.
+    ordered: VecDeque<Item>,
+    /// Durable items with the session, not acknowledged.
+    with_session: usize,
+}
+
+struct Waiting {
+    item: Item,
+    /// Durable, or needs not be: waits only for those before it.
+    ready: bool,
+}
+
+impl Outbox {
+    /// Takes up what an earlier run left.
+    pub(crate) fn new(store: Store, next_item: u64, left: Vec<(u64, Vec<u8>)>) -> Self {
+        let mut ordered = VecDeque::new();
+        let mut unreadable = Vec::new();
+        for (id, bytes) in left {
+            match std::str::from_utf8(&bytes).ok().and_then(|text| text.parse::<Element>().ok()) {
+                Some(stanza) => ordered.push_back(Item { id: Some(id), stanza }),
+                None => unreadable.push(id),
+            }
+        }
+        if !unreadable.is_empty() {
+            tracing::error!(items = unreadable.len(), "stored stanzas are unreadable and were dropped");
+            store.remove(&unreadable);
+        }
+        Self { store, first_item: next_item, urgent: VecDeque::new(), storing: VecDeque::new(), ordered, with_session: 0 }
+    }
+
+    /// Takes a stanza from the hub.
+    pub(crate) fn put(&mut self, item: Option<u64>, stanza: Element) {
+        let Some(number) = item else {
+            let item = Item { id: None, stanza };
+            match item.stanza.name() {
+                "message" if self.storing.is_empty() => self.ordered.push_back(item),
+                "message" => self.storing.push_back(Waiting { item, ready: true }),
+                _ => self.urgent.push_back(item),
+            }
+            return;
+        };
+        let id = self.first_item + number;
+        let bytes = String::from(&stanza).into_bytes();
+        self.storing.push_back(Waiting { item: Item { id: Some(id), stanza }, ready: false });
+        if self.store.append(vec![(id, bytes)]).is_err() {
+            // Not durable, hence never reported as such: whoever handed it over keeps it. It still leaves in its turn.
+            tracing::warn!("the disk does not keep up; a stanza is sent without being stored");
+            self.mark_ready(id);
+        }
+    }
+
+    /// These are durable. Gives the hub's numbers back.
+    pub(crate) fn durable(&mut self, ids: &[u64]) -> Vec<u64> {
+        ids.iter().for_each(|id| self.mark_ready(*id));
+        ids.iter().filter_map(|id| id.checked_sub(self.first_item)).collect()
+    }
+
+    fn mark_ready(&mut self, id: u64) {
+        // Items become durable in order, so it is nearly always the first.
+        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.item.id == Some(id)) {
+            waiting.ready = true;
+        }
+        while self.storing.front().is_some_and(|waiting| waiting.ready) {
+            self.ordered.extend(self.storing.pop_front().map(|waiting| waiting.item));
+        }
+    }
+
+    /// The server has these.
+    pub(crate) fn acknowledged(&mut self, ids: &[u64]) {
+        self.with_session = self.with_session.saturating_sub(ids.len());
+        self.store.remove(ids);
+    }
+
+    /// Hands over what the session takes.
+    pub(crate) fn pump(&mut self, session: &Session) {
+        while let Some(item) = self.urgent.pop_front() {
+            if let Some(back) = self.hand_over(session, item) {
+                return self.urgent.push_front(back);
+            }
+        }
+        while let Some(item) = self.ordered.pop_front() {
+            if let Some(back) = self.hand_over(session, item) {
+                return self.ordered.push_front(back);
+            }
+        }
+    }
+
+    /// Gives the item back if it has to wait.
+    fn hand_over(&mut self, session: &Session, item: Item) -> Option<Item> {
+        let kept = item.id.is_some();
+        match session.send(item) {
+            Ok(()) => {
+                self.with_session += usize::from(kept);
+                None
+            }
+            Err(SendError::Full(item) | SendError::Closed(item)) => Some(item),
+            Err(SendError::NotAStanza { reason, id }) => {
+                tracing::error!(reason, "a stanza of ours is none and was dropped");
+                self.store.remove(&id.into_iter().collect::<Vec<_>>());
+                None
+            }
+        }
+    }
+
+    /// What nobody has acknowledged yet.
+    pub(crate) fn len(&self) -> usize {
+        self.urgent.len() + self.storing.len() + self.ordered.len() + self.with_session
+    }
+
+    /// Whether bridges have to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= limits::OUTBOX_STANZAS_MAX
+    }
+}

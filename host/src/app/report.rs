@@ -1,0 +1,40 @@
+//! The service at one instant, for `tombolo status` and probes.
+
+use super::App;
+use super::actions::short;
+use crate::admin::{BridgeStatus, PluginStatus, Status};
+
+impl App {
+    pub(super) fn status(&self) -> Status {
+        let things = self.hub.things();
+        let counts = self.transport.counts();
+        let bridges = self.bridges.iter().map(|(name, slot)| BridgeStatus {
+            name: name.clone(),
+            plugin: slot.config.plugin.clone(),
+            state: slot.state.to_owned(),
+            reason: slot.reason.clone(),
+            version: slot.running.as_ref().map(|running| running.version.clone()),
+            hash: slot.running.as_ref().map(|running| short(&running.hash).to_owned()),
+            nodes: things.bridges.iter().find(|bridge| bridge.name == *name).map_or(0, |bridge| bridge.nodes.len()),
+            connections: counts.get(name).map_or(0, |counts| counts.open),
+            restarts: slot.restarts,
+            mailbox: slot.running.as_ref().map_or(0, super::bridges::Running::waiting),
+        });
+        let plugins = self.catalog.iter().map(|(name, plugin)| PluginStatus {
+            name: name.clone(),
+            version: plugin.package.as_ref().map(|package| package.description.version.clone()),
+            reason: plugin.refused.clone(),
+            bridges: self.bridges.using(name),
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: self.started.elapsed().as_secs(),
+            xmpp: self.xmpp.clone(),
+            bridges: bridges.collect(),
+            plugins: plugins.collect(),
+            outbox: self.outbox.len(),
+            subscriptions: things.subscriptions,
+            waiting: self.hub.waiting().iter().map(ToString::to_string).collect(),
+        }
+    }
+}

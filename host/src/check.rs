@@ -1,0 +1,53 @@
+//! Whether a configuration would work: plugins, their settings and their grants, looked at without starting anything.
+
+use crate::app::fits;
+use crate::config::Config;
+use crate::reload::plugin_files;
+use tombolo_runtime::{Engine, EngineError};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What keeps a bridge from working.
+    pub problems: Vec<String>,
+    /// What the operator may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Looks at every plugin file and at every bridge. Leaves nothing behind: not even compiled code is kept.
+pub async fn check(config: &Config) -> Result<Findings, EngineError> {
+    let engine = Engine::new(None)?;
+    let mut findings = Findings::default();
+    let files = plugin_files(&config.plugins).unwrap_or_default();
+    for (name, bridge) in &config.bridges {
+        let at = format!("{}:{}: bridges.{name}", config.file.display(), bridge.line);
+        let Some(file) = files.get(&bridge.plugin) else {
+            findings.problems.push(format!("{at}: there is no {}/{}.wasm", config.plugins.display(), bridge.plugin));
+            continue;
+        };
+        let bytes = match std::fs::read(file) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                findings.problems.push(format!("{at}: {}: {error}", file.display()));
+                continue;
+            }
+        };
+        match engine.load(bytes).await {
+            Ok(package) => {
+                if let Err(reason) = fits(bridge, &bridge.grants(name), &package) {
+                    findings.problems.push(format!("{at}: {reason}"));
+                }
+                let needs = &package.description.endpoints;
+                let unknown = bridge.endpoints.keys().filter(|name| !needs.iter().any(|need| need.name == **name));
+                findings.notes.extend(unknown.map(|name| format!("{at}: the plugin does not ask for the endpoint `{name}`")));
+            }
+            Err(reason) => findings.problems.push(format!("{at}: {}: {reason}", file.display())),
+        }
+    }
+    let unused = files.keys().filter(|name| !config.bridges.values().any(|bridge| bridge.plugin == **name));
+    findings.notes.extend(unused.map(|name| format!("plugin {name} is used by no bridge")));
+    if config.allow.is_empty() {
+        findings.notes.push("there is no [[allow]] rule: nobody may see anything".into());
+    }
+    Ok(findings)
+}

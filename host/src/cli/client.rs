@@ -1,0 +1,344 @@
+//! `things`, `read`, `set` and `watch`: what a person at a terminal does with things behind a JID.
+
+mod login;
+mod table;
+mod tree;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jid::{Jid, ResourcePart};
+use tokio::time::Instant;
+use tombolo_core::model::{FieldKinds, NodeReading, NodeRef, Timestamp};
+use tombolo_core::wire::concentrator::{Answer, DataSource, Detail, NodeInfo, Operation, Request};
+use tombolo_core::wire::control::{self, GetForm, Parameter, Refusal, Set};
+use tombolo_core::wire::dialect::Dialect;
+use tombolo_core::wire::form::Form;
+use tombolo_core::wire::sensor::{self, Progress};
+use tombolo_core::wire::stanza::{Condition, StanzaFault};
+use tombolo_core::wire::subscribe::{self, FieldRule, Subscribe};
+
+use super::{Exit, Login, note, say};
+use crate::client::{Client, ClientError};
+
+/// The union source of every concentrator; its nodes are those of the other sources once more.
+const UNION: &str = "MeteringTopology";
+/// How often a watch renews its subscription: a bridge that was started again has forgotten it.
+const RENEW: Duration = Duration::from_secs(60);
+
+/// What a `read` asks for, as typed.
+pub(super) struct Wanted {
+    pub(super) nodes: Vec<String>,
+    pub(super) kinds: Vec<String>,
+    pub(super) fields: Vec<String>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+}
+
+/// A peer and how to speak to it.
+struct Peer {
+    client: Client,
+    jid: Jid,
+    dialect: Dialect,
+}
+
+impl From<ClientError> for Exit {
+    fn from(error: ClientError) -> Self {
+        let text = error.to_string();
+        match error {
+            ClientError::Login(_) => Self::NotAllowed(text),
+            ClientError::Refused(fault) => match fault.condition {
+                Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized => Self::NotAllowed(text),
+                Condition::ItemNotFound | Condition::BadRequest | Condition::NotAcceptable => Self::Usage(text),
+                _ => Self::Unreachable(text),
+            },
+            ClientError::Unreachable(_) | ClientError::Silent(_) => Self::Unreachable(text),
+        }
+    }
+}
+
+/// Lists the nodes behind a JID.
+pub(super) async fn things(jid: &str, login: &Login) -> Result<(), Exit> {
+    let mut peer = Peer::connect(jid, login).await?;
+    let sources = peer.sources().await?;
+    for source in &sources {
+        let nodes = peer.nodes(&source.id).await?;
+        if login.json {
+            nodes.iter().for_each(|node| say(tree::json(node)));
+        } else {
+            tree::print(source, &nodes);
+        }
+    }
+    peer.client.close().await;
+    Ok(())
+}
+
+/// Reads fields.
+pub(super) async fn read(jid: &str, wanted: Wanted, login: &Login) -> Result<(), Exit> {
+    let kinds = kinds(&wanted.kinds)?;
+    let (from, to) = (instant(wanted.from.as_deref())?, instant(wanted.to.as_deref())?);
+    let mut peer = Peer::connect(jid, login).await?;
+    let nodes = peer.chosen(&wanted.nodes, |node| node.readable).await?;
+    let id = peer.client.new_id();
+    let read = sensor::Read { dialect: peer.dialect, id, nodes, fields: wanted.fields, kinds, from, to, when: None };
+    let mut readings = peer.readout(&read, Duration::from_secs(login.timeout)).await?;
+    read.retain_wanted(&mut readings);
+    if login.json {
+        readings.iter().for_each(|reading| table::json_lines(reading).for_each(say));
+    } else {
+        table::print(&readings);
+    }
+    peer.client.close().await;
+    match readings.iter().any(|reading| !reading.fields.is_empty()) || readings.is_empty() {
+        true => Ok(()),
+        false => Err(Exit::Unreachable("no node answered with a value".into())),
+    }
+}
+
+/// Sets parameters.
+pub(super) async fn set(jid: &str, node: &str, values: &[String], login: &Login) -> Result<(), Exit> {
+    let node = node_ref(node)?;
+    let pairs = values.iter().map(|pair| assignment(pair)).collect::<Result<Vec<_>, _>>()?;
+    let mut peer = Peer::connect(jid, login).await?;
+    let form = peer.form(&node).await?;
+    let parameters = pairs.iter().map(|(name, text)| typed(&form, name, text, peer.dialect)).collect::<Result<Vec<_>, _>>()?;
+    let set = control::Request::Set(Set { dialect: peer.dialect, nodes: vec![node.clone()], parameters });
+    peer.ask(true, set.to_element()).await?;
+    for (name, text) in pairs {
+        match login.json {
+            true => say(serde_json::json!({ "source": node.source, "node": node.id, "parameter": name, "value": text })),
+            false => say(format_args!("{node}: {name} = {text}")),
+        }
+    }
+    peer.client.close().await;
+    Ok(())
+}
+
+/// Shows readings as they come.
+pub(super) async fn watch(jid: &str, nodes: Vec<String>, count: Option<u64>, login: &Login) -> Result<(), Exit> {
+    let mut peer = Peer::connect(jid, login).await?;
+    let nodes = peer.chosen(&nodes, |node| node.readable).await?;
+    let wish = Subscribe {
+        dialect: peer.dialect,
+        id: peer.client.new_id(),
+        nodes,
+        fields: Vec::<FieldRule>::new(),
+        kinds: FieldKinds::all(),
+        age_us_max: None,
+        interval_us_min: None,
+        interval_us_max: None,
+        read_now: true,
+    };
+    let mut seen = 0;
+    let ended = tokio::select! {
+        ended = show(&mut peer, wish.clone(), count, &mut seen, login.json) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    let leave = subscribe::Request::Unsubscribe { dialect: peer.dialect, id: wish.id };
+    if ended.is_ok() {
+        let _ = peer.ask(true, leave.to_element()).await;
+    }
+    peer.client.close().await;
+    ended
+}
+
+async fn show(peer: &mut Peer, mut wish: Subscribe, count: Option<u64>, seen: &mut u64, json: bool) -> Result<(), Exit> {
+    loop {
+        peer.ask(true, subscribe::Request::Subscribe(wish.clone()).to_element()).await?;
+        if wish.read_now {
+            note(format_args!("watching {} nodes of {}; Ctrl-C ends", wish.nodes.len(), peer.jid));
+        }
+        wish.read_now = false;
+        let renew = Instant::now() + RENEW;
+        while let Some((_, answer)) = peer.client.reading(renew).await? {
+            let Progress::Data { readings, .. } = answer.progress else { continue };
+            for reading in readings.iter().filter(|_| answer.id == wish.id) {
+                match json {
+                    true => table::json_lines(reading).for_each(say),
+                    false => say(table::line(reading)),
+                }
+                *seen += 1;
+                if count.is_some_and(|count| *seen >= count) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+impl Peer {
+    async fn connect(jid: &str, login: &Login) -> Result<Self, Exit> {
+        let jid = Jid::from_str(jid).map_err(|error| Exit::Usage(format!("{jid} is no JID: {error}")))?;
+        // A thing without a resource cannot be asked (RFC 6120 §8.5.2.1: its server would answer); ours is always the same.
+        let jid = match jid.try_into_full() {
+            Ok(full) => Jid::from(full),
+            Err(bare) if bare.node().is_some() => {
+                let resource = ResourcePart::new("tombolo").map_err(|error| Exit::Internal(error.to_string()))?;
+                Jid::from(bare.with_resource(&resource))
+            }
+            Err(domain) => Jid::from(domain),
+        };
+        let account = login::account(login).await?;
+        let mut client = Client::connect(account, Duration::from_secs(login.timeout)).await?;
+        let dialect = client.dialect_of(&jid).await.map_err(|error| about(&jid, error))?;
+        Ok(Self { client, jid, dialect })
+    }
+
+    async fn ask(&mut self, set: bool, payload: minidom::Element) -> Result<Option<minidom::Element>, Exit> {
+        self.client.ask(&self.jid.clone(), set, payload).await.map_err(|error| about(&self.jid, error))
+    }
+
+    async fn concentrator(&mut self, operation: Operation) -> Result<Result<Answer, StanzaFault>, Exit> {
+        let set = operation.changes();
+        let request = Request { dialect: self.dialect, lang: None, operation };
+        match self.client.ask(&self.jid.clone(), set, request.to_element()).await {
+            Ok(payload) => Ok(Answer::parse(payload.as_ref())),
+            Err(ClientError::Refused(fault)) => Ok(Err(*fault)),
+            Err(error) => Err(about(&self.jid, error)),
+        }
+    }
+
+    /// Data sources without the union, unless it is all there is.
+    async fn sources(&mut self) -> Result<Vec<DataSource>, Exit> {
+        match self.concentrator(Operation::GetAllDataSources).await? {
+            Ok(Answer::DataSources(mut sources)) => {
+                if sources.len() > 1 {
+                    sources.retain(|source| source.id != UNION);
+                }
+                Ok(sources)
+            }
+            Ok(_) => Err(Exit::Unreachable(format!("{} does not answer as a concentrator", self.jid))),
+            Err(fault) => Err(about(&self.jid, ClientError::Refused(Box::new(fault)))),
+        }
+    }
+
+    /// All nodes of a source, parents before children; walks the tree where it is too large for one answer.
+    async fn nodes(&mut self, source: &str) -> Result<Vec<NodeInfo>, Exit> {
+        let detail = Detail { parameters: false, messages: false };
+        let all = Operation::GetAllNodes { source: source.to_owned(), detail, types: Vec::new() };
+        match self.concentrator(all).await? {
+            Ok(Answer::Nodes(nodes)) => return Ok(nodes),
+            Err(fault) if fault.condition != Condition::ResourceConstraint => {
+                return Err(about(&self.jid, ClientError::Refused(Box::new(fault))));
+            }
+            _ => {}
+        }
+        let mut found = Vec::new();
+        let mut open = vec![Operation::GetRootNodes { source: source.to_owned(), detail }];
+        while let Some(operation) = open.pop() {
+            match self.concentrator(operation).await? {
+                Ok(Answer::Nodes(nodes)) => {
+                    let parents = nodes.iter().filter(|node| node.has_children);
+                    open.extend(parents.map(|node| Operation::GetChildNodes { node: node.node.clone(), detail }));
+                    found.extend(nodes);
+                }
+                Ok(_) => {}
+                Err(fault) => return Err(about(&self.jid, ClientError::Refused(Box::new(fault)))),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The nodes that were named; all that fit if none was.
+    async fn chosen(&mut self, named: &[String], fits: impl Fn(&NodeInfo) -> bool) -> Result<Vec<NodeRef>, Exit> {
+        if !named.is_empty() {
+            return named.iter().map(|node| node_ref(node)).collect();
+        }
+        let mut chosen = Vec::new();
+        for source in self.sources().await? {
+            let nodes = self.nodes(&source.id).await?;
+            chosen.extend(nodes.into_iter().filter(&fits).map(|info| info.node));
+        }
+        match chosen.is_empty() {
+            true => Err(Exit::Unreachable(format!("{} shows no node that can be read", self.jid))),
+            false => Ok(chosen),
+        }
+    }
+
+    async fn readout(&mut self, read: &sensor::Read, within: Duration) -> Result<Vec<NodeReading>, Exit> {
+        let accepted = self.ask(false, sensor::Request::Read(read.clone()).to_element()).await?;
+        let mut found = Vec::new();
+        let deadline = Instant::now() + within;
+        let mut step = accepted.as_ref().and_then(sensor::Answer::parse);
+        loop {
+            match step.map(|answer| answer.progress) {
+                Some(Progress::Data { readings, last }) => {
+                    found.extend(readings);
+                    if last {
+                        return Ok(found);
+                    }
+                }
+                Some(Progress::Done | Progress::Cancelled) => return Ok(found),
+                Some(Progress::Accepted { .. } | Progress::Started) | None => {}
+            }
+            step = match self.client.reading(deadline).await? {
+                Some((_, answer)) => Some(answer).filter(|answer| answer.id == read.id),
+                None if found.is_empty() => return Err(about(&self.jid, ClientError::Silent(within))),
+                None => {
+                    note("the readout did not end in time; this is what came");
+                    return Ok(found);
+                }
+            };
+        }
+    }
+
+    async fn form(&mut self, node: &NodeRef) -> Result<Form, Exit> {
+        let get = GetForm { dialect: self.dialect, nodes: vec![node.clone()], lang: None };
+        let answer = self.ask(false, control::Request::GetForm(get).to_element()).await?;
+        Ok(answer.as_ref().map(Form::parse).unwrap_or_default())
+    }
+}
+
+fn about(jid: &Jid, error: ClientError) -> Exit {
+    match Exit::from(error) {
+        Exit::NotAllowed(text) => Exit::NotAllowed(format!("{jid}: {text}")),
+        Exit::Usage(text) => Exit::Usage(format!("{jid}: {text}")),
+        Exit::Unreachable(text) => Exit::Unreachable(format!("{jid}: {text}")),
+        other => other,
+    }
+}
+
+fn typed(form: &Form, name: &str, text: &str, dialect: Dialect) -> Result<Parameter, Exit> {
+    let Some(field) = form.fields.iter().find(|field| field.var == name) else {
+        let known: Vec<&str> = form.fields.iter().map(|field| field.var.as_str()).collect();
+        return Err(Exit::Usage(match known.is_empty() {
+            true => "the node has no parameters that you may set".into(),
+            false => format!("the node has no parameter `{name}`; it has {}", known.join(", ")),
+        }));
+    };
+    control::typed(field, text, dialect).map_err(|refusal| {
+        let options: Vec<&str> = field.options.iter().map(|choice| choice.value.as_str()).collect();
+        let kind = field.validation.as_ref().map_or("a text", |validation| validation.datatype.as_str());
+        Exit::Usage(match (refusal, options.is_empty()) {
+            (Refusal::NotImplemented, _) => format!("{name}: this kind of parameter cannot be set from here"),
+            (_, false) => format!("{name}: `{text}` is none of {}", options.join(", ")),
+            (_, true) => format!("{name}: `{text}` is not {kind}"),
+        })
+    })
+}
+
+fn assignment(pair: &str) -> Result<(String, String), Exit> {
+    let (name, value) = pair.split_once('=').ok_or_else(|| Exit::Usage(format!("`{pair}` is not NAME=VALUE")))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn node_ref(text: &str) -> Result<NodeRef, Exit> {
+    match text.split_once('/') {
+        Some((source, id)) if !source.is_empty() && !id.is_empty() => Ok(NodeRef::new(id, source)),
+        _ => Err(Exit::Usage(format!("`{text}` is no node; write SOURCE/ID as `tombolo things` prints it"))),
+    }
+}
+
+fn kinds(names: &[String]) -> Result<FieldKinds, Exit> {
+    names.iter().try_fold(FieldKinds::empty(), |kinds, name| match name.as_str() {
+        "all" => Ok(FieldKinds::all()),
+        name => FieldKinds::from_name(&name.to_uppercase()).map(|kind| kinds | kind).ok_or_else(|| {
+            Exit::Usage(format!("`{name}` is no kind of field; there are momentary, identity, status, computed, peak, historical, all"))
+        }),
+    })
+}
+
+fn instant(text: Option<&str>) -> Result<Option<Timestamp>, Exit> {
+    let parse = |text: &str| Timestamp::parse(text).ok_or_else(|| Exit::Usage(format!("`{text}` is no instant; write 2026-01-31T12:00:00Z")));
+    text.map(parse).transpose()
+}

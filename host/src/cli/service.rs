@@ -1,0 +1,112 @@
+//! `run`, `check` and `status`: the service and those who look after it.
+
+use std::path::{Path, PathBuf};
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, note, say};
+use crate::admin::{self, Status};
+use crate::app::{self, AppError};
+use crate::check;
+use crate::config::Config;
+
+/// What is logged unless TOMBOLO_LOG says otherwise; the libraries' own trouble is reported by us.
+const LOG_FILTER: &str = "info,tokio_xmpp=error,wasmtime=warn,hickory_resolver=error,hickory_proto=error";
+
+impl From<AppError> for Exit {
+    fn from(error: AppError) -> Self {
+        let text = error.to_string();
+        match error {
+            AppError::Config(_) | AppError::Store(_) | AppError::Watch(_) | AppError::Local(_) => Self::Configuration(text),
+            AppError::Admin(_) => Self::Configuration(text),
+            AppError::Engine(_) => Self::Internal(text),
+        }
+    }
+}
+
+/// Runs the service.
+pub(super) async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), Exit> {
+    log_to_stderr();
+    if let Some(directory) = &journal {
+        std::fs::create_dir_all(directory).map_err(|error| Exit::Usage(format!("--journal {}: {error}", directory.display())))?;
+    }
+    Ok(app::run(file, journal).await?)
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("TOMBOLO_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    match std::env::var("TOMBOLO_LOG_FORMAT").as_deref() {
+        Ok("json") => log.json().flatten_event(true).init(),
+        _ => log.with_ansi(is_terminal).init(),
+    }
+}
+
+/// Checks everything that can be checked without touching anything.
+pub(super) async fn check(file: &Path) -> Result<(), Exit> {
+    let config = Config::load(file).map_err(|error| Exit::Configuration(error.to_string()))?;
+    let findings = check::check(&config).await.map_err(|error| Exit::Internal(error.to_string()))?;
+    findings.notes.iter().for_each(note);
+    match findings.problems.is_empty() {
+        true => {
+            say(format_args!("{}: good; {} bridges, {} rules", file.display(), config.bridges.len(), config.allow.len()));
+            Ok(())
+        }
+        false => Err(Exit::Configuration(findings.problems.join("\ntombolo: "))),
+    }
+}
+
+/// Asks the running service.
+pub(super) async fn status(file: &Path, json: bool) -> Result<(), Exit> {
+    let config = Config::load(file).map_err(|error| Exit::Configuration(error.to_string()))?;
+    let not_running = |error| Exit::Unreachable(format!("the service of {} does not run ({error})", file.display()));
+    let status = admin::ask(&config.state).await.map_err(not_running)?;
+    if json {
+        say(serde_json::to_string(&status).map_err(|error| Exit::Internal(error.to_string()))?);
+    } else {
+        print(&status);
+    }
+    Ok(())
+}
+
+fn print(status: &Status) {
+    say(format_args!("tombolo {}, up {}", status.version, duration(status.uptime_s)));
+    let server = status.xmpp.server.as_ref().map(|server| format!(" on its own server at {server}"));
+    say(format_args!("xmpp      {} {}{}", status.xmpp.jid, status.xmpp.state, server.unwrap_or_default()));
+    if let Some(reason) = &status.xmpp.reason {
+        say(format_args!("          {reason}"));
+    }
+    say(format_args!("outbox    {} stanzas not yet with the server", status.outbox));
+    say(format_args!("watched   by {} event subscriptions", status.subscriptions));
+    for bridge in &status.bridges {
+        let version = bridge.version.as_deref().unwrap_or("-");
+        say(format_args!(
+            "bridge    {} {}: {} {version}, {} nodes, {} connections, {} faults, {} events waiting",
+            bridge.name, bridge.state, bridge.plugin, bridge.nodes, bridge.connections, bridge.restarts, bridge.mailbox
+        ));
+        if let Some(reason) = &bridge.reason {
+            say(format_args!("          {reason}"));
+        }
+    }
+    for plugin in &status.plugins {
+        let version = plugin.version.as_deref().unwrap_or("-");
+        let used = if plugin.bridges.is_empty() { "used by no bridge".to_owned() } else { format!("used by {}", plugin.bridges.join(", ")) };
+        say(format_args!("plugin    {} {version}, {used}", plugin.name));
+        if let Some(reason) = &plugin.reason {
+            say(format_args!("          the newest file is refused: {reason}"));
+        }
+    }
+    for jid in &status.waiting {
+        say(format_args!("waiting   {jid} asks to subscribe; an [[allow]] rule decides"));
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
