@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::broker::Broker;
 use crate::devices::Household;
 use crate::process::{Process, Scratch, bound};
-use crate::{Outcome, install, place, say};
+use crate::{Outcome, install, place, plugins, say};
 
 /// For what takes the service or a device a moment.
 const SOON: Duration = Duration::from_secs(30);
@@ -47,13 +47,11 @@ pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
 
 fn build() -> Outcome<()> {
     say("build: the service and the MQTT plugin (the first time takes minutes)");
-    for arguments in [&["build", "--quiet", "--workspace", "--bins"][..], &["plugins", "mqtt"]] {
-        let status = place::cargo(arguments).stdin(Stdio::null()).status()?;
-        if !status.success() {
-            return Err(format!("cargo {} ended with {status}", arguments.join(" ")).into());
-        }
+    let status = place::cargo(&["build", "--quiet", "--workspace", "--bins"]).stdin(Stdio::null()).status()?;
+    if !status.success() {
+        return Err(format!("cargo build ended with {status}").into());
     }
-    Ok(())
+    plugins::build(&["mqtt".to_owned()], None).map(|_| ())
 }
 
 /// In order of ending: the service first, then devices, broker and files.
@@ -164,7 +162,7 @@ impl Demo {
             observed(Instant::now() < deadline, "a first reading of the counter")?;
             counter.write_line("0")?;
         }
-        let newer = rebuilt(&std::fs::read(place::plugin("mqtt")?)?, 2);
+        let newer = plugins::stamped(&std::fs::read(place::plugin("mqtt")?)?, "a newer build");
         for number in 1..=2000_u32 {
             if number == 700 {
                 replace(&self.directory.path().join("plugins/mqtt.wasm"), &newer)?;
@@ -175,7 +173,8 @@ impl Demo {
         let swapped = self.service.expect_from(mark, "plugin swapped", SOON)?;
         counter.write_line("2001")?;
         watch.lines.wait_from(0, SOON, |line| count_of(line) == Some(2001)).ok_or("the last reading did not arrive")?;
-        let numbers: Vec<u32> = watch.lines.all().iter().filter_map(|line| count_of(line)).filter(|number| *number > 0).collect();
+        let numbers: Vec<u32> =
+            watch.lines.all().iter().filter_map(|line| count_of(line)).filter(|number| *number > 0).collect();
         say(&format!("  service: {swapped}"));
         say(&format!(
             "  readings 1 to 2001 published, {} received, in order: {}",
@@ -274,17 +273,6 @@ fn run_service(file: &Path) -> Outcome<Process> {
     Ok(service)
 }
 
-/// The same component with a custom section that carries a build number: another file to the host, the same code to run.
-fn rebuilt(component: &[u8], build: u8) -> Vec<u8> {
-    const NAME: &[u8] = b"build";
-    let mut bytes = component.to_vec();
-    // Section 0, its length, the length of its name, the name, its content.
-    bytes.extend([0, NAME.len() as u8 + 2, NAME.len() as u8]);
-    bytes.extend(NAME);
-    bytes.push(build);
-    bytes
-}
-
 /// As a careful deployment does: written beside, then moved over.
 fn replace(file: &Path, bytes: &[u8]) -> Outcome<()> {
     let beside = file.with_extension("new");
@@ -314,12 +302,6 @@ fn observed(was: bool, what: &str) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rebuilt_component_ends_with_a_custom_section() {
-        let bytes = rebuilt(b"\0asm", 2);
-        assert_eq!(bytes, b"\0asm\x00\x07\x05build\x02");
-    }
 
     #[test]
     fn completeness_knows_gaps_doubles_and_disorder() {
