@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 mod write;
 
 pub(crate) use write::{
-    Connect, Message, connect, disconnect, subscribe, unsubscribe, write_ack, write_publish, write_unknown_pubcomp,
+    Connect, Message, Unwritable, connect, disconnect, subscribe, unsubscribe, write_ack, write_publish,
+    write_unknown_pubcomp,
 };
 
 /// PINGREQ, the same in both versions.

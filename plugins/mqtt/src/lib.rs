@@ -1,2 +1,3 @@
 //! MQTT.
 mod codec;
+mod session;
