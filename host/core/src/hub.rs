@@ -4,13 +4,31 @@
 //! actions and the time, and gives stanzas and events; it asks [`crate::policy`] before anything reaches a bridge or a caller. It
 //! never does I/O, reads a clock or waits.
 
-use std::collections::VecDeque;
+mod actions;
+mod checks;
+mod concentrator;
+mod controls;
+mod discover;
+mod friends;
+mod lookup;
+mod readouts;
+mod receipts;
+mod registry;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod trigger;
 
-use jid::{BareJid, FullJid};
+use std::collections::{BTreeMap, VecDeque};
+
+use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
-use crate::model::{Action, Event, NodeState, Timestamp};
+use crate::model::{Event, NodeState, Timestamp};
 use crate::policy::Policy;
+use crate::wire::stanza::{Kind, Message, Request};
+use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, ns, roster, sensor, stanza, subscribe};
 
 /// When peers get the oldest element names, which slixmpp wants (interop-clients §3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +55,9 @@ pub struct HubConfig {
     pub policy: Policy,
     /// How to treat slixmpp.
     pub downgrade: Downgrade,
+    /// Where [`Output::Stanza`]'s items and the ids of stanzas begin: greater than any item that is still stored, below 2^52. The
+    /// clock's microseconds do.
+    pub first_item: u64,
 }
 
 /// What a hub wants done.
@@ -56,6 +77,13 @@ pub enum Output {
         bridge: String,
         /// What happened.
         event: Event,
+    },
+    /// For the log: something that a bridge's mapper asked for was not done, because it breaks the contract or a bound.
+    Refused {
+        /// The bridge.
+        bridge: String,
+        /// What, and why not.
+        reason: String,
     },
 }
 
@@ -111,66 +139,177 @@ pub struct ThingSummary {
 #[derive(Debug)]
 pub struct Hub {
     config: HubConfig,
+    registry: registry::Registry,
+    readouts: readouts::Readouts,
+    controls: controls::Controls,
+    subscriptions: subscriptions::Subscriptions,
+    watches: concentrator::Watches,
+    friends: friends::Friends,
+    receipts: receipts::Receipts,
+    timers: timers::Timers,
+    /// What mappers were asked and have not completed.
+    requests: BTreeMap<u64, Owner>,
     outputs: VecDeque<Output>,
+    numbers: u64,
+    items: u64,
+}
+
+/// To whom an iq's answer goes.
+#[derive(Clone, Debug)]
+struct Asker {
+    from: Option<Jid>,
+    id: String,
+}
+
+/// On whose behalf a mapper was asked.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Readout(u64),
+    Control(u64),
 }
 
 impl Hub {
     /// A hub without bridges.
     pub fn new(config: HubConfig) -> Self {
-        Self { config, outputs: VecDeque::new() }
+        Self {
+            items: config.first_item,
+            config,
+            registry: registry::Registry::default(),
+            readouts: readouts::Readouts::default(),
+            controls: controls::Controls::default(),
+            subscriptions: subscriptions::Subscriptions::default(),
+            watches: concentrator::Watches::default(),
+            friends: friends::Friends::default(),
+            receipts: receipts::Receipts::default(),
+            timers: timers::Timers::default(),
+            requests: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            numbers: 0,
+        }
     }
 
     /// Everything that arrives on the XMPP session.
     pub fn handle_stanza(&mut self, stanza: &Element, now: Timestamp) {
-        let _ = (stanza, now);
+        let incoming = stanza::read(stanza);
+        let asker = Asker { from: incoming.from.clone(), id: incoming.id.unwrap_or_default() };
+        match incoming.kind {
+            Kind::Request(request) => self.handle_request(asker, request, now),
+            Kind::Unreadable(fault) => self.refuse(&asker, &fault),
+            Kind::Answer { error: None, payload: Some(payload) } if payload.is("query", ns::ROSTER) => {
+                if self.is_own(incoming.from.as_ref()) {
+                    self.roster_changed(roster::parse(&payload));
+                }
+            }
+            Kind::Answer { .. } => {}
+            Kind::Message(message) => self.handle_message(incoming.from, message, now),
+            Kind::Presence(presence) => {
+                if let Some(from) = incoming.from.filter(|from| !self.is_me(from)) {
+                    self.presence_changed(&from, &presence, now);
+                }
+            }
+            Kind::Other => {}
+        }
     }
 
-    /// What a bridge's mapper asks for, as far as it is the hub's: `PutNode`, `RemoveNode`, `NodeState`, `Report`, `NodeFailed` and
-    /// `Complete`. Others are ignored.
-    pub fn handle_bridge(&mut self, bridge: &str, action: Action, now: Timestamp) {
-        let _ = (bridge, action, now);
+    fn handle_message(&mut self, from: Option<Jid>, message: Message, now: Timestamp) {
+        let Some(from) = from else { return };
+        match message {
+            Message::Control(set) => self.control(None, from, &set, now),
+            Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
+            Message::Bounce(_) | Message::Sensor(_) | Message::Other => {}
+        }
+    }
+
+    /// Requests that anybody may make; all others need to know who asks.
+    fn handle_request(&mut self, asker: Asker, request: Request, now: Timestamp) {
+        let caller = self.caller(asker.from.as_ref());
+        match request {
+            Request::Ping => self.answer(&asker, None),
+            Request::Version => {
+                let version = discovery::version(&self.config.name, &self.config.version);
+                self.answer(&asker, Some(version));
+            }
+            Request::Disco(request) => self.discover(&asker, caller.map(|jid| jid.to_bare()).as_ref(), &request),
+            Request::Roster(items) if self.is_own(asker.from.as_ref()) => {
+                self.roster_changed(items);
+                self.answer(&asker, None);
+            }
+            Request::Roster(_) | Request::Unknown => self.refuse(&asker, &StanzaFault::service_unavailable()),
+            request => match caller {
+                Some(caller) => self.handle_call(asker, caller, request, now),
+                None => self.refuse(&asker, &StanzaFault::forbidden()),
+            },
+        }
+    }
+
+    fn handle_call(&mut self, asker: Asker, caller: Jid, request: Request, now: Timestamp) {
+        match request {
+            Request::Sensor(sensor::Request::Read(read)) => self.read(asker, caller, read, now),
+            Request::Sensor(sensor::Request::Cancel { dialect, id }) => {
+                self.cancel_readout(&caller, &id);
+                self.answer(&asker, sensor::cancelled(dialect, &id));
+            }
+            Request::Subscribe(subscribe::Request::Subscribe(wish)) => self.subscribe(&asker, caller, wish, now),
+            Request::Subscribe(subscribe::Request::Unsubscribe { id, .. }) => {
+                self.unsubscribe(&caller, &id);
+                self.cancel_readout(&caller, &id);
+                self.answer(&asker, None);
+            }
+            Request::Control(control::Request::Set(set)) => self.control(Some(asker), caller, &set, now),
+            Request::Control(control::Request::GetForm(request)) => {
+                self.get_form(&asker, &caller.to_bare(), &request);
+            }
+            Request::Concentrator(request) => self.concentrate(&asker, &caller, &request, now),
+            Request::Ping | Request::Version | Request::Disco(_) | Request::Roster(_) | Request::Unknown => {}
+        }
     }
 
     /// The stanza of this item would survive a crash from now on (or is not wanted any more).
-    pub fn handle_durable(&mut self, item: u64, now: Timestamp) {
-        let _ = (item, now);
-    }
-
-    /// A bridge is there. Again for one that is there already: its label changes, nothing else.
-    pub fn bridge_added(&mut self, name: &str, label: &str, now: Timestamp) {
-        let _ = (name, label, now);
-    }
-
-    /// A bridge has left the configuration. Not for a swap or restart of its plugin: then the nodes stay.
-    pub fn bridge_removed(&mut self, name: &str, now: Timestamp) {
-        let _ = (name, now);
+    pub fn handle_durable(&mut self, item: u64, _now: Timestamp) {
+        if let Some((bridge, receipt)) = self.receipts.durable(item) {
+            self.tell(&bridge, Event::Stored(receipt));
+        }
     }
 
     /// A new session is bound; not for one that was resumed.
-    pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
-        let _ = now;
+    pub fn session_online(&mut self, me: FullJid, _now: Timestamp) {
         self.config.me = Some(me);
+        self.greet();
     }
 
-    /// The session is gone and was not resumed.
-    pub fn session_offline(&mut self, now: Timestamp) {
-        let _ = now;
+    /// The session is gone and was not resumed: nobody is known to be online. Readouts and subscriptions live on, since their answers
+    /// wait for the next session.
+    pub fn session_offline(&mut self, _now: Timestamp) {
+        self.friends.all_unknown();
     }
 
     /// Other rules are in force: whatever is alive is checked against them.
     pub fn rules_changed(&mut self, policy: Policy, now: Timestamp) {
-        let _ = now;
         self.config.policy = policy;
+        self.recheck_readouts(now);
+        self.recheck_subscriptions();
+        self.recheck_watches();
+        self.reconsider_waiting();
     }
 
     /// The time of [`Hub::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let _ = now;
+        use timers::Timer;
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::ReadoutStart(number) => self.readout_due(number, now),
+                Timer::ReadoutDeadline(number) => self.readout_overdue(number, now),
+                Timer::ControlDeadline(number) => self.control_overdue(number),
+                Timer::Interval(number, key) => self.interval_over(number, key, now),
+                Timer::Offline(number) => self.away_too_long(number),
+                Timer::Watch(number) => self.watch_over(number),
+            }
+        }
     }
 
     /// When [`Hub::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        self.timers.next()
     }
 
     /// The next thing to be done.
@@ -180,11 +319,112 @@ impl Hub {
 
     /// Who asked for a presence subscription and waits for the operator's decision.
     pub fn waiting(&self) -> Vec<BareJid> {
-        Vec::new()
+        self.friends.waiting().iter().cloned().collect()
     }
 
     /// What there is, for `tombolo status`.
     pub fn things(&self) -> Things {
-        Things::default()
+        let bridges = self.registry.sources().map(|(name, source)| BridgeThings {
+            name: name.to_string(),
+            label: source.label.clone(),
+            nodes: self.registry.nodes_of(name).map(|(key, entry)| self.summary(key, entry)).collect(),
+        });
+        Things {
+            bridges: bridges.collect(),
+            subscriptions: self.subscriptions.len(),
+            readouts: self.readouts.len(),
+            controls: self.controls.len(),
+            online: self.friends.online(),
+            waiting: self.friends.waiting().len(),
+            receipts: self.receipts.len(),
+        }
+    }
+
+    fn summary(&self, key: registry::NodeKey, entry: &registry::Entry) -> ThingSummary {
+        ThingSummary {
+            id: entry.node.id.clone(),
+            label: entry.node.label.clone(),
+            state: entry.node.state,
+            fields: entry.node.fields.len(),
+            last: entry.reported,
+            subscriptions: self.subscriptions.of_node(key),
+        }
+    }
+
+    /// Who asks. Without a sender it is our own account or its server.
+    fn caller(&self, from: Option<&Jid>) -> Option<Jid> {
+        from.cloned().or_else(|| self.config.me.as_ref().map(|me| me.to_bare().into()))
+    }
+
+    /// Whether a stanza comes from our own account's server.
+    fn is_own(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|from| self.config.me.as_ref().is_some_and(|me| from.is_bare() && from.to_bare() == me.to_bare()))
+    }
+
+    fn is_me(&self, from: &Jid) -> bool {
+        self.config.me.as_ref().is_some_and(|me| from == me)
+    }
+
+    /// How to speak with a peer that asked in this generation.
+    fn profile(&self, peer: &Jid, dialect: Dialect) -> Profile {
+        let is_old = match self.config.downgrade {
+            Downgrade::Always => true,
+            Downgrade::Heuristic => self.friends.is_slixmpp(peer),
+            Downgrade::Never => false,
+        };
+        Profile { dialect, v0_2: dialect.is_long() && is_old }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn item(&mut self) -> u64 {
+        self.items += 1;
+        self.items
+    }
+
+    fn stanza_id(&mut self) -> String {
+        format!("t{:x}", self.item())
+    }
+
+    fn answer(&mut self, asker: &Asker, payload: Option<Element>) {
+        self.send(stanza::result(asker.from.as_ref(), &asker.id, payload));
+    }
+
+    fn refuse(&mut self, asker: &Asker, fault: &StanzaFault) {
+        self.send(stanza::error(asker.from.as_ref(), &asker.id, fault));
+    }
+
+    fn message(&mut self, to: &Jid, payload: Element) {
+        let id = self.stanza_id();
+        self.send(stanza::message(Some(to), &id, payload));
+    }
+
+    fn messages(&mut self, to: &Jid, payloads: Vec<Element>) {
+        for payload in payloads {
+            self.message(to, payload);
+        }
+    }
+
+    /// A message that must survive a crash; gives its item.
+    fn durable_message(&mut self, to: &Jid, payload: Element) -> u64 {
+        let item = self.item();
+        let stanza = stanza::message(Some(to), &format!("t{item:x}"), payload);
+        self.outputs.push_back(Output::Stanza { item: Some(item), stanza });
+        item
+    }
+
+    fn send(&mut self, stanza: Element) {
+        self.outputs.push_back(Output::Stanza { item: None, stanza });
+    }
+
+    fn tell(&mut self, bridge: &str, event: Event) {
+        self.outputs.push_back(Output::Event { bridge: bridge.to_owned(), event });
+    }
+
+    fn complain(&mut self, bridge: &str, reason: impl Into<String>) {
+        self.outputs.push_back(Output::Refused { bridge: bridge.to_owned(), reason: reason.into() });
     }
 }

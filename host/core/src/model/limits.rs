@@ -47,6 +47,8 @@ pub const JOURNAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const CALL_DEADLINE_MS_MAX: u64 = 10_000;
 /// Bytes of a component file.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Memory in which the store keeps pages of its file, in bytes: the outbox is read only at the start.
+pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// Component files in the plugins directory: more is somebody else's directory.
 pub const PLUGIN_FILES_MAX: usize = 1024;
 /// How long a watched directory must be quiet before it is looked at, in milliseconds; also how long a file must keep its content.

@@ -1,0 +1,153 @@
+//! What bridges ask of the hub: nodes that come, change and go, and readings.
+//!
+//! A report is the hot path: it finds its node by number, keeps the values, and ends there if nobody wants the node.
+
+use super::concentrator::Removed;
+use super::registry::{NodeKey, Put};
+use super::{Hub, Owner};
+use crate::model::bridge::Report;
+use crate::model::{Action, Event, Failure, Node, NodeState, Timestamp};
+use crate::wire::concentrator::NodeEvents;
+
+impl Hub {
+    /// What a bridge's mapper asks for, as far as it is the hub's: `PutNode`, `RemoveNode`, `NodeState`, `Report`, `NodeFailed` and
+    /// `Complete`. Others are ignored.
+    pub fn handle_bridge(&mut self, bridge: &str, action: Action, now: Timestamp) {
+        match action {
+            Action::Report(report) => self.report(bridge, report, now),
+            Action::PutNode(node) => self.put_node(bridge, *node, now),
+            Action::RemoveNode(number) => self.remove_node(bridge, number, now),
+            Action::NodeState { node, state } => self.state_changed(bridge, node, state, now),
+            Action::NodeFailed { id, node, failure } => {
+                if let Some(key) = self.registry.by_number(bridge, node) {
+                    self.readout_failed(id, key, &failure, now);
+                }
+            }
+            Action::Complete { id, outcome } => self.completed(id, outcome, now),
+            _ => {}
+        }
+    }
+
+    /// A bridge is there. Again for one that is there already: its label changes, nothing else.
+    pub fn bridge_added(&mut self, name: &str, label: &str, now: Timestamp) {
+        self.registry.add_source(name, label, now);
+    }
+
+    /// A bridge has left the configuration. Not for a swap or restart of its plugin: then the nodes stay.
+    pub fn bridge_removed(&mut self, name: &str, now: Timestamp) {
+        for key in self.registry.keys_of(name) {
+            let removed = self.removed(key);
+            self.subscriptions_lose(key);
+            if let Some(removed) = removed {
+                self.tell_removed(&removed, now);
+            }
+        }
+        self.readouts_lose_bridge(name, now);
+        self.controls_lose_bridge(name);
+        self.receipts.forget(name);
+        self.registry.remove_source(name);
+    }
+
+    /// What a bridge was asked is not answered any more, because its instance ended. Only needed where the bridge does not complete its
+    /// requests itself.
+    pub fn bridge_failed(&mut self, name: &str, now: Timestamp) {
+        self.readouts_lose_bridge(name, now);
+        self.controls_lose_bridge(name);
+    }
+
+    fn report(&mut self, bridge: &str, report: Report, now: Timestamp) {
+        let Report { mut reading, answers, receipt } = report;
+        let Some(key) = self.registry.by_number(bridge, reading.node) else {
+            self.complain(bridge, format!("a report of node {}, which was never declared", reading.node));
+            return self.stored(bridge, receipt, &[]);
+        };
+        let dropped = self.registry.report(key, &mut reading);
+        if dropped > 0 {
+            self.complain(bridge, format!("{dropped} values of node {} do not fit their fields", reading.node));
+        }
+        if let Some(request) = answers {
+            self.readout_reported(request, key, &reading);
+        }
+        let items = self.notify(key, &reading, receipt.is_some(), now);
+        self.stored(bridge, receipt, &items);
+    }
+
+    /// A receipt is due at once where nobody is to receive the report.
+    fn stored(&mut self, bridge: &str, receipt: Option<u64>, items: &[u64]) {
+        match receipt {
+            Some(receipt) if items.is_empty() => self.tell(bridge, Event::Stored(receipt)),
+            Some(receipt) => self.receipts.owe(bridge, receipt, items),
+            None => {}
+        }
+    }
+
+    fn put_node(&mut self, bridge: &str, node: Node, now: Timestamp) {
+        if let Some(displaced) = self.registry.displaced_by(bridge, &node) {
+            self.remove_one(displaced, now);
+        }
+        let is_same = self
+            .registry
+            .by_id(bridge, &node.id)
+            .and_then(|key| self.registry.get(key))
+            .is_some_and(|entry| entry.node == node);
+        let (key, what) = match self.registry.put(bridge, node, now) {
+            Ok(Put::Added(key)) => (key, NodeEvents::ADDED),
+            Ok(Put::Updated(key)) => (key, NodeEvents::UPDATED),
+            Err(reason) => return self.complain(bridge, reason),
+        };
+        if !is_same {
+            self.tell_watchers(key, what, now);
+        }
+        self.remind_wanted(bridge, key);
+    }
+
+    /// A mapper that declares a node may be a new instance, which does not know that somebody wants it.
+    fn remind_wanted(&mut self, bridge: &str, key: NodeKey) {
+        if self.subscriptions.of_node(key) == 0 {
+            return;
+        }
+        if let Some(number) = self.registry.get(key).map(|entry| entry.node.number) {
+            self.tell(bridge, Event::Wanted(number));
+        }
+    }
+
+    /// Children first, so that no watcher sees a child without its parent.
+    fn remove_node(&mut self, bridge: &str, number: u32, now: Timestamp) {
+        let Some(key) = self.registry.by_number(bridge, number) else { return };
+        for key in self.registry.descendants(key).into_iter().rev() {
+            self.remove_one(key, now);
+        }
+    }
+
+    fn remove_one(&mut self, key: NodeKey, now: Timestamp) {
+        let removed = self.removed(key);
+        let is_remembered = self.subscriptions.of_node(key) > 0;
+        self.readouts_lose(key, now);
+        self.registry.remove(key, is_remembered, now);
+        if let Some(removed) = removed {
+            self.tell_removed(&removed, now);
+        }
+    }
+
+    fn removed(&self, key: NodeKey) -> Option<Removed> {
+        let entry = self.registry.get(key)?;
+        Some(Removed { bridge: entry.bridge.to_string(), name: entry.name.clone() })
+    }
+
+    fn state_changed(&mut self, bridge: &str, number: u32, state: NodeState, now: Timestamp) {
+        let Some(key) = self.registry.by_number(bridge, number) else {
+            return self.complain(bridge, format!("the state of node {number}, which was never declared"));
+        };
+        if self.registry.set_state(key, state, now) {
+            self.tell_watchers(key, NodeEvents::STATUS, now);
+        }
+    }
+
+    fn completed(&mut self, request: u64, outcome: Result<(), Failure>, now: Timestamp) {
+        match self.requests.remove(&request) {
+            Some(Owner::Readout(number)) => self.readout_completed(number, request, outcome, now),
+            Some(Owner::Control(number)) => self.control_completed(number, request, outcome),
+            None => {}
+        }
+    }
+}

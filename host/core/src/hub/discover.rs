@@ -1,0 +1,110 @@
+//! Who we are and what we have, for clients that know service discovery only (XEP-0030): the tree of sources and nodes as items.
+//!
+//! What we can do is told to everybody, since presence says it anyway; what there is, only to those who may see it.
+
+use jid::{BareJid, Jid};
+
+use super::lookup::{Place, not_found, refusal};
+use super::registry::UNION;
+use super::{Asker, Hub};
+use crate::model::NodeRef;
+use crate::policy::Access;
+use crate::wire::discovery::{self, Caps, Identity, Info, Item, Request};
+use crate::wire::{Dialect, StanzaFault};
+
+/// Where people read what we are; also the name of our capabilities.
+const CAPS_NODE: &str = "urn:tombolo";
+
+impl Hub {
+    /// Answers service discovery.
+    pub(super) fn discover(&mut self, asker: &Asker, caller: Option<&BareJid>, request: &Request) {
+        let answer = match request {
+            Request::Info { node } => self.describe(caller, node.as_deref()).map(|info| info.to_element(node.as_deref())),
+            Request::Items { node } => {
+                self.list(caller, node.as_deref()).map(|items| discovery::items(node.as_deref(), &items))
+            }
+        };
+        match answer {
+            Ok(payload) => self.answer(asker, Some(payload)),
+            Err(fault) => self.refuse(asker, &fault),
+        }
+    }
+
+    /// What presence says of what we can do.
+    pub(super) fn caps(&self) -> Caps {
+        Caps { node: CAPS_NODE.to_owned(), ver: self.own_info().verification() }
+    }
+
+    fn own_info(&self) -> Info {
+        Info::ours(&self.config.name)
+    }
+
+    fn describe(&self, caller: Option<&BareJid>, node: Option<&str>) -> Result<Info, StanzaFault> {
+        let Some(node) = node.filter(|node| !node.is_empty() && !self.is_caps(node)) else { return Ok(self.own_info()) };
+        let access = self.config.policy.of(caller.ok_or_else(StanzaFault::forbidden)?);
+        access.check().map_err(refusal)?;
+        let place = self.listed(&access, node)?;
+        Ok(self.node_features(&access, &place))
+    }
+
+    fn is_caps(&self, node: &str) -> bool {
+        node.strip_prefix(CAPS_NODE).and_then(|rest| rest.strip_prefix('#')).is_some_and(|ver| ver == self.caps().ver)
+    }
+
+    /// A node as items name it: a bridge, or `bridge/id`.
+    fn listed(&self, access: &Access<'_>, node: &str) -> Result<Place, StanzaFault> {
+        self.visible(access, &NodeRef::new(node, UNION))
+    }
+
+    fn node_features(&self, access: &Access<'_>, place: &Place) -> Info {
+        let (name, is_readable, is_controllable) = match place {
+            Place::Bridge(bridge) => (self.bridge_label(bridge), false, false),
+            Place::Node(key) => match self.registry.get(*key) {
+                Some(entry) => {
+                    let is_readable = !entry.node.fields.is_empty() && access.read(&entry.name).is_ok();
+                    (entry.label().to_owned(), is_readable, self.may_control(access, entry))
+                }
+                None => (String::new(), false, false),
+            },
+        };
+        let mut features = vec![crate::wire::ns::DISCO_INFO.to_owned(), crate::wire::ns::DISCO_ITEMS.to_owned()];
+        for dialect in Dialect::ALL {
+            let spoken = [
+                (is_readable, dialect.sensor_ns()),
+                (is_readable, dialect.events_ns()),
+                (is_controllable, dialect.control_ns()),
+            ];
+            features.extend(spoken.iter().filter(|(is_spoken, _)| *is_spoken).map(|(_, ns)| (*ns).to_owned()));
+        }
+        let identity_type = if matches!(place, Place::Bridge(_)) { "branch" } else { "leaf" };
+        let identity = Identity { category: "hierarchy".to_owned(), identity_type: identity_type.to_owned(), name };
+        Info { identities: vec![identity], features }
+    }
+
+    fn list(&self, caller: Option<&BareJid>, node: Option<&str>) -> Result<Vec<Item>, StanzaFault> {
+        let access = self.config.policy.of(caller.ok_or_else(StanzaFault::forbidden)?);
+        access.check().map_err(refusal)?;
+        let places = match node.filter(|node| !node.is_empty()) {
+            None => self.roots(&access, UNION),
+            Some(node) => self.children(&access, &self.listed(&access, node)?),
+        };
+        let me = self.config.me.clone().map(Jid::from).ok_or_else(not_found)?;
+        Ok(places.iter().filter_map(|place| self.disco_item(place, &me)).collect())
+    }
+
+    fn disco_item(&self, place: &Place, me: &Jid) -> Option<Item> {
+        let (node, name) = match place {
+            Place::Bridge(bridge) => (bridge.clone(), self.bridge_label(bridge)),
+            Place::Node(key) => {
+                let entry = self.registry.get(*key)?;
+                (entry.name.to_string(), entry.label().to_owned())
+            }
+        };
+        Some(Item { jid: me.clone(), node, name })
+    }
+
+    fn bridge_label(&self, bridge: &str) -> String {
+        let label = self.registry.source(bridge).map(|source| source.label.as_str()).filter(|label| !label.is_empty());
+        label.unwrap_or(bridge).to_owned()
+    }
+}

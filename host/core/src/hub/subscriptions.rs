@@ -1,0 +1,508 @@
+//! Event subscriptions: standing wishes for readings (sensor-data §5).
+//!
+//! Owns who wants what of which node, indexed by node, so that a report that nobody wants costs one look. Without field rules every report
+//! is passed on as it came; with rules, a change that is worth it sends what is known of the node. An interval that delays keeps only the
+//! newest values, so a receipt does not wait for it. A subscriber that is away is not sent anything; when it is back, it gets what is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jid::Jid;
+
+use super::lookup::{Readable, check_count, not_found};
+use super::readouts::Filter;
+use super::registry::{Entry, NodeKey, Registry};
+use super::timers::{Timer, Timers};
+use super::trigger::{Reference, triggers};
+use super::{Asker, Hub};
+use crate::model::{Event, Field, FieldKinds, NodeReading, Reading, Timestamp, Value, limits};
+use crate::policy::{Access, ReadPermit};
+use crate::wire::sensor;
+use crate::wire::subscribe::{FieldRule, Subscribe};
+use crate::wire::{Profile, StanzaFault};
+
+/// All subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    live: BTreeMap<u64, Subscription>,
+    names: BTreeMap<(Jid, String), u64>,
+    nodes: BTreeMap<NodeKey, BTreeSet<u64>>,
+    /// Pairs of subscriber and node.
+    pairs: usize,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    caller: Jid,
+    profile: Profile,
+    id: String,
+    kinds: FieldKinds,
+    rules: Vec<FieldRule>,
+    age_us_max: Option<u64>,
+    interval_us_min: Option<u64>,
+    interval_us_max: Option<u64>,
+    targets: BTreeMap<NodeKey, Target>,
+    away_since: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Target {
+    wanted: Readable,
+    references: BTreeMap<String, Reference>,
+    /// When the last event left, or when the subscription began.
+    sent: Timestamp,
+    /// There was none yet: nothing that an interval could start from.
+    is_first: bool,
+    is_delayed: bool,
+    timer: Option<Timestamp>,
+}
+
+/// Readings for one subscriber.
+#[derive(Debug)]
+pub(super) struct Notice {
+    pub(super) caller: Jid,
+    pub(super) profile: Profile,
+    pub(super) id: String,
+    pub(super) readings: Vec<NodeReading>,
+}
+
+fn plus_us(at: Timestamp, us: u64) -> Timestamp {
+    Timestamp(at.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
+}
+
+impl Target {
+    fn new(wanted: Readable, rules: &[FieldRule], entry: &Entry, now: Timestamp) -> Self {
+        let references = rules.iter().filter_map(|rule| {
+            let known = || entry.field(&rule.name).and_then(|(index, _)| entry.last_value(index));
+            let reference = rule.current.map(Reference::Number).or_else(|| known().map(|(_, value)| Reference::of(value)));
+            Some((rule.name.clone(), reference?))
+        });
+        let references = references.collect();
+        Self { wanted, references, sent: now, is_first: true, is_delayed: false, timer: None }
+    }
+
+    /// Whether a new value is worth an event; remembers those that are.
+    fn is_triggered(&mut self, rules: &[FieldRule], name: &str, value: &Value) -> bool {
+        let mut is_triggered = false;
+        for rule in rules.iter().filter(|rule| rule.name == name) {
+            is_triggered |= triggers(rule, self.references.get(name), value);
+        }
+        if is_triggered {
+            self.references.insert(name.to_owned(), Reference::of(value));
+        }
+        is_triggered
+    }
+
+    fn passed(&mut self, now: Timestamp) {
+        (self.sent, self.is_first, self.is_delayed) = (now, false, false);
+    }
+}
+
+/// Whether a subscription with these kinds and rules is sent a field.
+fn is_wanted(kinds: FieldKinds, rules: &[FieldRule], permit: &ReadPermit, field: &Field) -> bool {
+    let own = if field.kinds.is_empty() { FieldKinds::MOMENTARY } else { field.kinds };
+    let is_named = rules.is_empty() || rules.iter().any(|rule| rule.name == field.name);
+    is_named && own.intersects(kinds) && permit.covers(&field.name)
+}
+
+impl Subscription {
+    /// When the target's interval ends next.
+    fn due(&self, target: &Target) -> Option<Timestamp> {
+        let shortest = self.interval_us_min.filter(|_| target.is_delayed).map(|us| plus_us(target.sent, us));
+        let longest = self.interval_us_max.map(|us| plus_us(target.sent, us));
+        shortest.into_iter().chain(longest).min()
+    }
+
+    /// What is known of the node, as far as the subscription goes.
+    fn known(&self, target: &Target, entry: &Entry, now: Timestamp) -> Vec<NodeReading> {
+        let oldest = self.age_us_max.and_then(|us| i64::try_from(us).ok()).map(|us| now.0.saturating_sub(us));
+        let values = entry.last_values(|field| is_wanted(self.kinds, &self.rules, &target.wanted.permit, field));
+        let readings = values.into_iter().map(|(at, mut fields)| {
+            let is_old = oldest.is_some_and(|oldest| at.0 < oldest);
+            fields.retain(|field| !(is_old && field.kinds == FieldKinds::HISTORICAL));
+            NodeReading { node: Some(target.wanted.shown.clone()), at, fields, errors: Vec::new() }
+        });
+        readings.filter(|reading| !reading.fields.is_empty()).collect()
+    }
+
+    fn notice(&self, readings: Vec<NodeReading>) -> Notice {
+        Notice { caller: self.caller.clone(), profile: self.profile, id: self.id.clone(), readings }
+    }
+
+    /// Decides about a report: now, later, or not at all.
+    fn report(
+        &mut self,
+        key: NodeKey,
+        entry: &Entry,
+        reading: &Reading,
+        now: Timestamp,
+    ) -> Option<Vec<NodeReading>> {
+        let (kinds, rules) = (self.kinds, &self.rules);
+        let target = self.targets.get_mut(&key).filter(|_| self.away_since.is_none())?;
+        let permit = &target.wanted.permit;
+        let fields = entry.values(reading, |field| is_wanted(kinds, rules, permit, field));
+        let mut is_worth_it = rules.is_empty() && !fields.is_empty();
+        for field in fields.iter().filter(|_| !rules.is_empty()) {
+            is_worth_it |= target.is_triggered(rules, &field.name, &field.value);
+        }
+        if !is_worth_it {
+            return None;
+        }
+        let is_early = self.interval_us_min.is_some_and(|us| now < plus_us(target.sent, us)) && !target.is_first;
+        if is_early {
+            target.is_delayed = true;
+            return None;
+        }
+        target.passed(now);
+        if rules.is_empty() {
+            let node = Some(target.wanted.shown.clone());
+            return Some(vec![NodeReading { node, at: reading.at, fields, errors: Vec::new() }]);
+        }
+        let target = self.targets.get(&key)?;
+        Some(self.known(target, entry, now))
+    }
+}
+
+impl Subscriptions {
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// How many want this node.
+    pub(super) fn of_node(&self, key: NodeKey) -> usize {
+        self.nodes.get(&key).map_or(0, BTreeSet::len)
+    }
+
+    fn of_caller(&self, caller: &Jid) -> Vec<u64> {
+        let from = (caller.clone(), String::new());
+        self.names.range(from..).take_while(|((jid, _), _)| jid == caller).map(|(_, number)| *number).collect()
+    }
+
+    /// What a report comes to for those who want its node.
+    pub(super) fn report(
+        &mut self,
+        key: NodeKey,
+        entry: &Entry,
+        reading: &Reading,
+        timers: &mut Timers,
+        now: Timestamp,
+    ) -> Vec<Notice> {
+        let Some(numbers) = self.nodes.get(&key) else { return Vec::new() };
+        let mut notices = Vec::new();
+        for number in numbers {
+            let Some(subscription) = self.live.get_mut(number) else { continue };
+            let readings = subscription.report(key, entry, reading, now);
+            notices.extend(readings.map(|readings| subscription.notice(readings)));
+            subscription.arm(*number, key, timers);
+        }
+        notices
+    }
+
+    /// Takes one node out of a subscription; gives whether nobody is left who wants the node.
+    fn take_target(&mut self, number: u64, key: NodeKey, timers: &mut Timers) -> bool {
+        let target = self.live.get_mut(&number).and_then(|subscription| subscription.targets.remove(&key));
+        let Some(target) = target else { return false };
+        self.pairs = self.pairs.saturating_sub(1);
+        if let Some(at) = target.timer {
+            timers.cancel(at, Timer::Interval(number, key));
+        }
+        let Some(numbers) = self.nodes.get_mut(&key) else { return false };
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            self.nodes.remove(&key);
+            return true;
+        }
+        false
+    }
+}
+
+impl Subscription {
+    /// Sets the node's timer, if there is something to wait for that is earlier than what is set.
+    fn arm(&mut self, number: u64, key: NodeKey, timers: &mut Timers) {
+        if self.interval_us_min.is_none() && self.interval_us_max.is_none() {
+            return;
+        }
+        let due = self.targets.get(&key).and_then(|target| self.due(target));
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        if due == target.timer {
+            return;
+        }
+        if let Some(at) = target.timer {
+            timers.cancel(at, Timer::Interval(number, key));
+        }
+        if let Some(at) = due {
+            timers.set(at, Timer::Interval(number, key));
+        }
+        target.timer = due;
+    }
+}
+
+impl Hub {
+    /// Answers `<subscribe>`; the result leaves before any reading.
+    pub(super) fn subscribe(&mut self, asker: &Asker, caller: Jid, wish: Subscribe, now: Timestamp) {
+        let (dialect, id, is_read_now) = (wish.dialect, wish.id.clone(), wish.read_now);
+        match self.accept(&caller, wish, now) {
+            Ok(number) => {
+                self.answer(asker, Some(sensor::accepted(dialect, &id, false)));
+                if is_read_now {
+                    self.read_subscribed(number, now);
+                }
+            }
+            Err(fault) => self.refuse(asker, &sensor::refuse(dialect, &id, fault)),
+        }
+    }
+
+    fn accept(&mut self, caller: &Jid, wish: Subscribe, now: Timestamp) -> Result<u64, StanzaFault> {
+        let selection = self.readable(&caller.to_bare(), wish.dialect, &wish.nodes)?;
+        check_count(wish.fields.len())?;
+        if let Some((_, reason)) = selection.unreadable.first() {
+            return Err(StanzaFault::bad_request(*reason));
+        }
+        if selection.nodes.is_empty() {
+            return Err(not_found());
+        }
+        self.check_room(caller, &wish.id, selection.nodes.len())?;
+        if let Some(number) = self.subscriptions.names.get(&(caller.clone(), wish.id.clone())).copied() {
+            self.end_subscription(number);
+        }
+        self.replace_older(caller, &selection.nodes);
+        let number = self.number();
+        let profile = self.profile(caller, wish.dialect);
+        self.insert(number, Subscription {
+            caller: caller.clone(),
+            profile,
+            id: wish.id,
+            kinds: wish.kinds,
+            rules: wish.fields,
+            age_us_max: wish.age_us_max,
+            interval_us_min: wish.interval_us_min,
+            interval_us_max: wish.interval_us_max,
+            targets: BTreeMap::new(),
+            away_since: None,
+        }, selection.nodes, now);
+        Ok(number)
+    }
+
+    fn check_room(&self, caller: &Jid, id: &str, nodes: usize) -> Result<(), StanzaFault> {
+        let subscriptions = &self.subscriptions;
+        let is_new = !subscriptions.names.contains_key(&(caller.clone(), id.to_owned()));
+        let is_full = is_new
+            && (subscriptions.len() >= limits::SUBSCRIPTIONS_MAX
+                || subscriptions.of_caller(caller).len() >= limits::SUBSCRIPTIONS_PER_CALLER_MAX);
+        match is_full || subscriptions.pairs + nodes > limits::SUBSCRIBED_NODES_MAX {
+            true => Err(StanzaFault::overload("Too many subscriptions.")),
+            false => Ok(()),
+        }
+    }
+
+    /// At most one subscription for each subscriber and node: the newer one counts.
+    fn replace_older(&mut self, caller: &Jid, nodes: &[Readable]) {
+        for number in self.subscriptions.of_caller(caller) {
+            for node in nodes {
+                self.end_target(number, node.key);
+            }
+            self.end_if_empty(number);
+        }
+    }
+
+    fn insert(&mut self, number: u64, mut subscription: Subscription, nodes: Vec<Readable>, now: Timestamp) {
+        let name = (subscription.caller.clone(), subscription.id.clone());
+        let mut wanted = Vec::new();
+        for node in nodes {
+            let key = node.key;
+            let Some(entry) = self.registry.get(key) else { continue };
+            subscription.targets.insert(key, Target::new(node, &subscription.rules, entry, now));
+            subscription.arm(number, key, &mut self.timers);
+            let numbers = self.subscriptions.nodes.entry(key).or_default();
+            if numbers.is_empty() {
+                wanted.push((entry.bridge.to_string(), entry.node.number));
+            }
+            numbers.insert(number);
+            self.subscriptions.pairs += 1;
+        }
+        self.subscriptions.names.insert(name, number);
+        self.subscriptions.live.insert(number, subscription);
+        for (bridge, node) in wanted {
+            self.tell(&bridge, Event::Wanted(node));
+        }
+    }
+
+    fn read_subscribed(&mut self, number: u64, now: Timestamp) {
+        let Some(subscription) = self.subscriptions.live.get(&number) else { return };
+        let nodes = subscription.targets.values().map(|target| target.wanted.clone()).collect();
+        let fields = subscription.rules.iter().map(|rule| rule.name.clone()).collect();
+        let filter = Filter { fields, kinds: subscription.kinds, from: None, to: None };
+        let (caller, profile, id) = (subscription.caller.clone(), subscription.profile, subscription.id.clone());
+        self.read_now(caller, profile, id, nodes, filter, now);
+    }
+
+    /// The subscriber wants no more of it.
+    pub(super) fn unsubscribe(&mut self, caller: &Jid, id: &str) {
+        if let Some(number) = self.subscriptions.names.get(&(caller.clone(), id.to_owned())).copied() {
+            self.end_subscription(number);
+        }
+    }
+
+    /// Passes a report on to those who want its node; gives the items of what has to be durable.
+    pub(super) fn notify(&mut self, key: NodeKey, reading: &Reading, is_durable: bool, now: Timestamp) -> Vec<u64> {
+        let Some(entry) = self.registry.get(key) else { return Vec::new() };
+        let notices = self.subscriptions.report(key, entry, reading, &mut self.timers, now);
+        notices.into_iter().flat_map(|notice| self.send_notice(&notice, is_durable)).collect()
+    }
+
+    fn send_notice(&mut self, notice: &Notice, is_durable: bool) -> Vec<u64> {
+        let messages = sensor::split(notice.profile, &notice.id, &notice.readings, true);
+        match is_durable {
+            true => messages.into_iter().map(|message| self.durable_message(&notice.caller, message)).collect(),
+            false => {
+                self.messages(&notice.caller, messages);
+                Vec::new()
+            }
+        }
+    }
+
+    /// An interval of a node ends.
+    pub(super) fn interval_over(&mut self, number: u64, key: NodeKey, now: Timestamp) {
+        let Some(subscription) = self.subscriptions.live.get_mut(&number) else { return };
+        let Some(target) = subscription.targets.get_mut(&key) else { return };
+        target.timer = None;
+        if subscription.away_since.is_some() {
+            return;
+        }
+        let is_due = subscription.targets.get(&key).and_then(|target| subscription.due(target)).is_some_and(|due| due <= now);
+        if is_due {
+            self.send_known(number, key, now);
+        }
+        self.rearm(number, key);
+    }
+
+    fn rearm(&mut self, number: u64, key: NodeKey) {
+        if let Some(subscription) = self.subscriptions.live.get_mut(&number) {
+            subscription.arm(number, key, &mut self.timers);
+        }
+    }
+
+    fn send_known(&mut self, number: u64, key: NodeKey, now: Timestamp) {
+        let Some(subscription) = self.subscriptions.live.get_mut(&number) else { return };
+        if let Some(target) = subscription.targets.get_mut(&key) {
+            target.passed(now);
+        }
+        let (Some(target), Some(entry)) = (subscription.targets.get(&key), self.registry.get(key)) else { return };
+        let readings = subscription.known(target, entry, now);
+        if !readings.is_empty() {
+            let notice = subscription.notice(readings);
+            self.send_notice(&notice, false);
+        }
+    }
+
+    /// A subscriber went offline: nothing is sent, and after a while the subscription ends.
+    pub(super) fn subscriber_away(&mut self, caller: &Jid, now: Timestamp) {
+        for number in self.subscriptions.of_caller(caller) {
+            let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
+            if subscription.away_since.is_none() {
+                subscription.away_since = Some(now);
+                self.timers.set(now.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
+            }
+        }
+    }
+
+    /// A subscriber is back: it gets what is known.
+    pub(super) fn subscriber_back(&mut self, caller: &Jid, now: Timestamp) {
+        for number in self.subscriptions.of_caller(caller) {
+            let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
+            let Some(since) = subscription.away_since.take() else { continue };
+            self.timers.cancel(since.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
+            let keys: Vec<NodeKey> = subscription.targets.keys().copied().collect();
+            for key in keys {
+                self.send_known(number, key, now);
+                self.rearm(number, key);
+            }
+        }
+    }
+
+    /// A subscriber was away for too long.
+    pub(super) fn away_too_long(&mut self, number: u64) {
+        if self.subscriptions.live.get(&number).is_some_and(|subscription| subscription.away_since.is_some()) {
+            self.end_subscription(number);
+        }
+    }
+
+    fn end_subscription(&mut self, number: u64) {
+        let Some(subscription) = self.subscriptions.live.get(&number) else { return };
+        let keys: Vec<NodeKey> = subscription.targets.keys().copied().collect();
+        for key in keys {
+            self.end_target(number, key);
+        }
+        self.end_if_empty(number);
+    }
+
+    fn end_target(&mut self, number: u64, key: NodeKey) {
+        if !self.subscriptions.take_target(number, key, &mut self.timers) {
+            return;
+        }
+        match self.registry.get(key) {
+            Some(entry) => {
+                let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
+                self.tell(&bridge, Event::Unwanted(node));
+            }
+            None => self.registry.forget(key),
+        }
+    }
+
+    fn end_if_empty(&mut self, number: u64) {
+        if self.subscriptions.live.get(&number).is_none_or(|subscription| !subscription.targets.is_empty()) {
+            return;
+        }
+        if let Some(subscription) = self.subscriptions.live.remove(&number) {
+            self.subscriptions.names.remove(&(subscription.caller.clone(), subscription.id));
+            if let Some(since) = subscription.away_since {
+                self.timers.cancel(since.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
+            }
+        }
+    }
+
+    /// The subscribers of whom this is so.
+    pub(super) fn subscribers(&self, is_so: impl Fn(&Jid) -> bool) -> BTreeSet<Jid> {
+        self.subscriptions.live.values().map(|live| &live.caller).filter(|caller| is_so(caller)).cloned().collect()
+    }
+
+    /// Subscribers who cannot be reached any more.
+    pub(super) fn drop_subscriptions(&mut self, is_gone: impl Fn(&Jid) -> bool) {
+        let live = self.subscriptions.live.iter().filter(|(_, subscription)| is_gone(&subscription.caller));
+        for number in live.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.end_subscription(number);
+        }
+    }
+
+    /// A node is gone for good.
+    pub(super) fn subscriptions_lose(&mut self, key: NodeKey) {
+        let numbers = self.subscriptions.nodes.get(&key).cloned().unwrap_or_default();
+        for number in numbers {
+            self.subscriptions.take_target(number, key, &mut self.timers);
+            self.end_if_empty(number);
+        }
+    }
+
+    /// Rules changed: permits are asked for again; who lost one is not sent anything more of that node.
+    pub(super) fn recheck_subscriptions(&mut self) {
+        let numbers: Vec<u64> = self.subscriptions.live.keys().copied().collect();
+        for number in numbers {
+            let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
+            let access = self.config.policy.of(&subscription.caller.to_bare());
+            let mut lost = Vec::new();
+            for (key, target) in &mut subscription.targets {
+                match permit_again(&self.registry, &access, *key) {
+                    Some(permit) => target.wanted.permit = permit,
+                    None => lost.push(*key),
+                }
+            }
+            for key in lost {
+                self.end_target(number, key);
+            }
+            self.end_if_empty(number);
+        }
+    }
+}
+
+fn permit_again(registry: &Registry, access: &Access<'_>, key: NodeKey) -> Option<ReadPermit> {
+    registry.remembered(key).and_then(|entry| access.read(&entry.name).ok())
+}
