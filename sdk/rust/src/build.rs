@@ -113,38 +113,14 @@ impl Failure {
     }
 }
 
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self::Boolean(value)
-    }
+macro_rules! value_from {
+    ($($from:ty => $case:ident),*) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Self::$case(value.into())
+            }
+        })*
+    };
 }
 
-impl From<i32> for Value {
-    fn from(value: i32) -> Self {
-        Self::Int32(value)
-    }
-}
-
-impl From<i64> for Value {
-    fn from(value: i64) -> Self {
-        Self::Int64(value)
-    }
-}
-
-impl From<Decimal> for Value {
-    fn from(value: Decimal) -> Self {
-        Self::Decimal(value)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(value: &str) -> Self {
-        Self::Text(value.into())
-    }
-}
-
-impl From<String> for Value {
-    fn from(value: String) -> Self {
-        Self::Text(value)
-    }
-}
+value_from!(bool => Boolean, i32 => Int32, i64 => Int64, Decimal => Decimal, &str => Text, String => Text);

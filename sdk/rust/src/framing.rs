@@ -72,7 +72,7 @@ impl LengthPrefixed {
             self.buffer.clear();
             return Err(FrameTooLong);
         };
-        Ok(self.buffer.take(self.width + length).and_then(|frame| frame.get(self.width..)))
+        Ok(self.buffer.take(self.width.saturating_add(length)).and_then(|frame| frame.get(self.width..)))
     }
 }
 
@@ -107,5 +107,69 @@ impl Buffer {
 
     fn clear(&mut self) {
         *self = Self::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All frames of a stream that arrives in pieces of this size.
+    fn lines_of(stream: &[u8], piece: usize) -> Vec<String> {
+        let mut lines = Lines::new(16);
+        let mut found = Vec::new();
+        for bytes in stream.chunks(piece) {
+            lines.push(bytes);
+            while let Some(line) = lines.next_line().unwrap() {
+                found.push(String::from_utf8(line.to_vec()).unwrap());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn lines_are_the_same_wherever_the_stream_is_cut() {
+        for piece in 1..20 {
+            assert_eq!(lines_of(b"one\r\n\ntwo\nthree", piece), ["one", "", "two"], "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_bound_passes_and_one_more_byte_does_not() {
+        let mut lines = Lines::new(3);
+        lines.push(b"abc\n");
+        assert_eq!(lines.next_line(), Ok(Some(&b"abc"[..])));
+        lines.push(b"abcd");
+        assert_eq!(lines.next_line(), Err(FrameTooLong));
+        assert!(lines.pending().is_empty());
+    }
+
+    #[test]
+    fn what_is_pending_can_be_given_to_another() {
+        let mut lines = Lines::new(9);
+        lines.push(b"a\nb");
+        assert_eq!(lines.next_line(), Ok(Some(&b"a"[..])));
+        let mut next = Lines::new(9);
+        next.push(lines.pending());
+        next.push(b"c\n");
+        assert_eq!(next.next_line(), Ok(Some(&b"bc"[..])));
+    }
+
+    #[test]
+    fn announced_frames_wait_for_their_last_byte() {
+        let mut frames = LengthPrefixed::new(2, 5);
+        frames.push(b"\0\x03ab");
+        assert_eq!(frames.next_frame(), Ok(None));
+        frames.push(b"c\0\0");
+        assert_eq!(frames.next_frame(), Ok(Some(&b"abc"[..])));
+        assert_eq!(frames.next_frame(), Ok(Some(&b""[..])));
+        assert_eq!(frames.next_frame(), Ok(None));
+    }
+
+    #[test]
+    fn refuses_an_announcement_above_the_bound() {
+        let mut frames = LengthPrefixed::new(8, 5);
+        frames.push(&u64::MAX.to_be_bytes());
+        assert_eq!(frames.next_frame(), Err(FrameTooLong));
     }
 }

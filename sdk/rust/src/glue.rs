@@ -88,3 +88,46 @@ macro_rules! export {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Description, Level, testing::fresh};
+
+    struct Counter(u64);
+
+    impl Mapper for Counter {
+        fn describe() -> Description {
+            Description::new("counter", "1", "none", "Counts.")
+        }
+
+        fn start(input: StartInput) -> Result<(Self, Actions), String> {
+            if input.settings.is_empty() { Err("no settings".into()) } else { Ok((Self(0), Actions::new())) }
+        }
+
+        fn handle(&mut self, _now: Timestamp, _event: Event, out: &mut Actions) {
+            self.0 += 1;
+            out.log(Level::Info, self.0.to_string());
+        }
+
+        fn carry_over(&self) -> State {
+            State { version: 1, bytes: self.0.to_be_bytes().into() }
+        }
+
+        fn stop(&mut self, _now: Timestamp, _out: &mut Actions) {}
+    }
+
+    #[test]
+    fn hands_over_a_batch_in_order_and_gives_all_actions_at_once() {
+        let slot = Slot::<Counter>::empty();
+        slot.start(fresh("{}")).unwrap();
+        assert_eq!(slot.handle(0, vec![Event::Timer(1), Event::Timer(2)]).len(), 2);
+        assert_eq!(slot.carry_over().bytes, 2_u64.to_be_bytes());
+        assert!(slot.stop(0).is_empty());
+    }
+
+    #[test]
+    fn a_refused_start_is_told() {
+        assert_eq!(Slot::<Counter>::empty().start(fresh("")), Err("no settings".into()));
+    }
+}

@@ -12,6 +12,8 @@ mod build;
 mod decimal;
 pub mod framing;
 mod glue;
+#[cfg(feature = "serde")]
+mod json;
 mod mapper;
 mod output;
 pub mod testing;

@@ -183,3 +183,59 @@ impl<M: Mapper> Harness<M> {
         &self.actions
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Description;
+
+    /// Sets timer 1 for each event that is no timer, keeps what it started from, tells timers by closing them.
+    struct Echo(Why);
+
+    impl Mapper for Echo {
+        fn describe() -> Description {
+            Description::new("echo", "1", "none", "Echoes.")
+        }
+
+        fn start(input: StartInput) -> Result<(Self, Actions), String> {
+            Ok((Self(input.why), Actions::new()))
+        }
+
+        fn handle(&mut self, _now: Timestamp, event: Event, out: &mut Actions) {
+            match event {
+                Event::Timer(id) => out.close(id),
+                _ => {
+                    out.set_timer(2, 20);
+                    out.set_timer(1, 10);
+                    out.checkpoint(1, *b"kept");
+                }
+            }
+        }
+
+        fn carry_over(&self) -> State {
+            State { version: 1, bytes: Vec::new() }
+        }
+
+        fn stop(&mut self, _now: Timestamp, _out: &mut Actions) {}
+    }
+
+    #[test]
+    fn timers_run_out_in_the_order_of_their_time() {
+        let mut harness = Harness::<Echo>::fresh("{}").unwrap();
+        harness.event(Event::Opened(1));
+        assert!(harness.advance(9).is_empty());
+        assert_eq!(harness.advance(100), [Action::Close(1), Action::Close(2)]);
+        assert!(harness.advance(100).is_empty());
+    }
+
+    #[test]
+    fn timers_go_on_over_a_swap_but_not_over_a_restart() {
+        let mut harness = Harness::<Echo>::fresh("{}").unwrap();
+        harness.event(Event::Opened(1));
+        let harness = harness.swap(&[1], &[]).unwrap();
+        assert_eq!((harness.mapper.0, harness.next_timer().map(|(id, _)| id)), (Why::Swapped, Some(1)));
+        let harness = harness.restart().unwrap();
+        assert_eq!((harness.mapper.0, harness.next_timer()), (Why::Restarted, None));
+        assert_eq!(harness.checkpoint.unwrap().bytes, b"kept");
+    }
+}

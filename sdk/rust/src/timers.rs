@@ -74,3 +74,41 @@ impl<K: Ord + Clone> Default for Timers<K> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Action;
+    use crate::actions::Timer;
+
+    #[test]
+    fn a_timer_that_is_set_again_is_moved() {
+        let (mut timers, mut out) = (Timers::new(), Actions::new());
+        timers.set("retry", 10, &mut out);
+        timers.set("retry", 20, &mut out);
+        let timer = |after_ms| Action::SetTimer(Timer { id: 0, after_ms });
+        assert_eq!(out.as_slice(), [timer(10), timer(20)]);
+    }
+
+    #[test]
+    fn a_timer_that_was_taken_back_means_nothing() {
+        let (mut timers, mut out) = (Timers::new(), Actions::new());
+        timers.set("retry", 10, &mut out);
+        timers.cancel(&"retry", &mut out);
+        assert_eq!(out.as_slice().last(), Some(&Action::CancelTimer(0)));
+        assert_eq!(timers.ran_out(0), None);
+    }
+
+    #[test]
+    fn running_timers_keep_their_numbers_over_a_swap() {
+        let (mut timers, mut out) = (Timers::new(), Actions::new());
+        timers.set("ping", 10, &mut out);
+        timers.set("retry", 10, &mut out);
+        assert_eq!(timers.ran_out(0), Some("ping"));
+        let running: Vec<_> = timers.running().map(|(purpose, number)| (*purpose, number)).collect();
+        let mut next = Timers::resume(running);
+        next.set("ping", 10, &mut out);
+        assert_eq!(next.ran_out(1), Some("retry"));
+        assert_eq!(next.ran_out(2), Some("ping"));
+    }
+}
