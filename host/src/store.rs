@@ -138,3 +138,185 @@ impl Store {
         self.writer.close()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Events = mpsc::Receiver<StoreEvent>;
+
+    fn open(state: &Path) -> (Store, Contents, Events) {
+        let (sender, events) = mpsc::channel(64);
+        let (store, contents) = Store::open(state, sender).unwrap();
+        (store, contents, events)
+    }
+
+    /// Item numbers told durable until there are this many.
+    fn durable(events: &mut Events, count: usize) -> Vec<u64> {
+        let mut items = Vec::new();
+        while items.len() < count {
+            match events.blocking_recv().unwrap() {
+                StoreEvent::Durable(more) => items.extend(more),
+                other => panic!("{other:?}"),
+            }
+        }
+        items
+    }
+
+    fn item(number: u64) -> (u64, Vec<u8>) {
+        (number, format!("<message id='{number}'/>").into_bytes())
+    }
+
+    fn state(version: u32, text: &str) -> State {
+        State { version, bytes: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_new_state_directory_is_empty_and_nobody_elses_business() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("deep/state");
+        let (_store, contents, _events) = open(&directory);
+        assert_eq!(contents, Contents { next_item: 1, ..Contents::default() });
+        assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_was_told_durable_is_there_after_a_restart_in_order() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, _, mut events) = open(place.path());
+        for first in [1, 11, 21] {
+            store.append((first..first + 10).map(item).collect()).unwrap();
+        }
+        assert_eq!(durable(&mut events, 30), (1..=30).collect::<Vec<_>>());
+        drop(store);
+        let (_store, contents, _events) = open(place.path());
+        assert_eq!(contents.items, (1..=30).map(item).collect::<Vec<_>>());
+        assert_eq!(contents.next_item, 31);
+    }
+
+    #[test]
+    fn removed_items_are_gone_and_their_numbers_are_not_used_again() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, _, mut events) = open(place.path());
+        store.append((1..=3).map(item).collect()).unwrap();
+        durable(&mut events, 3);
+        store.remove(&[1, 3]);
+        assert!(store.close());
+        let (store, contents, mut events) = open(place.path());
+        assert_eq!(contents.items, vec![item(2)]);
+        store.remove(&[2]);
+        // Removed at once: told durable all the same, and never read back.
+        store.append(vec![item(4)]).unwrap();
+        store.remove(&[4]);
+        assert_eq!(durable(&mut events, 1), vec![4]);
+        assert!(store.close());
+        let (_store, contents, _events) = open(place.path());
+        assert_eq!((contents.items, contents.next_item), (Vec::new(), 5));
+    }
+
+    #[test]
+    fn the_newest_checkpoint_of_each_bridge_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, _, _events) = open(place.path());
+        store.checkpoint("home", state(1, "old"));
+        store.checkpoint("home", state(2, "new"));
+        store.checkpoint("plant", state(7, ""));
+        store.checkpoint("gone", state(1, "x"));
+        store.forget("gone");
+        assert!(store.close());
+        let (_store, contents, _events) = open(place.path());
+        let wanted = [("home".to_owned(), state(2, "new")), ("plant".to_owned(), state(7, ""))];
+        assert_eq!(contents.checkpoints, BTreeMap::from(wanted));
+    }
+
+    #[test]
+    fn a_full_channel_of_the_app_delays_no_write_and_loses_no_answer() {
+        let place = tempfile::tempdir().unwrap();
+        let (sender, mut events) = mpsc::channel(1);
+        let (store, _) = Store::open(place.path(), sender).unwrap();
+        for number in 1..=200 {
+            store.append(vec![item(number)]).unwrap();
+        }
+        assert_eq!(durable(&mut events, 200), (1..=200).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn closing_does_not_wait_for_an_app_that_no_longer_listens() {
+        let place = tempfile::tempdir().unwrap();
+        let (sender, _events) = mpsc::channel(1);
+        let (store, _) = Store::open(place.path(), sender).unwrap();
+        for number in 1..=50 {
+            store.append(vec![item(number)]).unwrap();
+        }
+        assert!(store.close());
+        let (_store, contents, _events) = open(place.path());
+        assert_eq!(contents.items.len(), 50);
+    }
+
+    #[test]
+    fn more_than_the_outbox_holds_is_refused_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, _, _events) = open(place.path());
+        let many = (0..=limits::OUTBOX_STANZAS_MAX as u64).map(|number| (number, Vec::new())).collect();
+        assert_eq!(store.append(many), Err(StoreFull));
+        assert!(store.close());
+        assert_eq!(open(place.path()).1.items, Vec::new());
+    }
+
+    #[test]
+    fn a_second_tombolo_on_the_same_directory_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let _first = open(place.path());
+        let error = Store::open(place.path(), mpsc::channel(1).0).unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        assert!(error.to_string().contains("another tombolo"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named_as_damaged_and_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("tombolo.redb");
+        for content in [&b"not a database at all"[..], &[0xff; 100_000][..]] {
+            std::fs::write(&path, content).unwrap();
+            let error = Store::open(place.path(), mpsc::channel(1).0).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+            assert!(error.to_string().contains("tombolo.redb is damaged"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_broken_database_gives_an_error_wherever_it_is_broken() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("tombolo.redb");
+        let (store, _, _events) = open(place.path());
+        store.append((1..=500).map(item).collect()).unwrap();
+        assert!(store.close());
+        let whole = std::fs::read(&path).unwrap();
+        for length in [1, 64, 320, 4096, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let outcome = Store::open(place.path(), mpsc::channel(1).0);
+            assert!(matches!(outcome, Err(StoreError::Damaged { .. })), "cut at {length}: {outcome:?}");
+        }
+        for start in (0..whole.len()).step_by(whole.len() / 40) {
+            let mut broken = whole.clone();
+            broken.iter_mut().skip(start).take(5000).for_each(|byte| *byte = !*byte);
+            std::fs::write(&path, &broken).unwrap();
+            // Free pages may be broken without harm; anything else is an error, never a panic and never other items.
+            match Store::open(place.path(), mpsc::channel(1).0) {
+                Ok((_, contents)) => assert_eq!(contents.items.len(), 500, "broken at {start}"),
+                Err(error) => assert!(matches!(error, StoreError::Damaged { .. }), "broken at {start}: {error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        drop(open(place.path()));
+        file::tests::set_schema(&place.path().join("tombolo.redb"), 2);
+        let error = Store::open(place.path(), mpsc::channel(1).0).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error:?}");
+    }
+}

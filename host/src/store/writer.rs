@@ -1,22 +1,296 @@
-//! .
-use super::{StoreError, StoreEvent, StoreFull};
+//! The thread that writes: takes everything that was asked for meanwhile, commits it as one transaction, tells what is durable.
+//!
+//! Owns the bound on what waits for the disk. If the disk refuses, nothing is lost: the batch stays first in line and is tried again,
+//! on a database opened anew because redb takes no more after an I/O error.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use redb::Database;
 use tokio::sync::mpsc;
 use tombolo_core::model::bridge::State;
+use tombolo_core::model::limits;
 
-#[derive(Debug)]
-pub(super) struct Writer {}
+use super::file::{self, Batch};
+use super::{StoreError, StoreEvent, StoreFull};
+
+/// Opens the database again after a failure.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
+
+/// Between attempts on a disk that refuses.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Between attempts to tell an app whose channel is full.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// The handle's side.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<bool>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    batch: Batch,
+    is_closing: bool,
+}
+
 impl Writer {
-    pub(super) fn start(_database: Database, _reopen: Reopen, _events: mpsc::Sender<StoreEvent>) -> Self {
-        Self {}
+    /// Starts the thread.
+    pub(super) fn start(database: Database, reopen: Reopen, events: mpsc::Sender<StoreEvent>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let scribe = Scribe {
+            shared: Arc::clone(&shared),
+            database: Some(database),
+            reopen,
+            events,
+            untold: Vec::new(),
+            is_failing: false,
+        };
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || scribe.run());
+        // Without a thread nothing becomes durable; `close` says so.
+        Self { shared, thread: Mutex::new(thread.ok()) }
     }
-    pub(super) fn append(&self, _items: Vec<(u64, Vec<u8>)>) -> Result<(), StoreFull> {
+
+    pub(super) fn append(&self, items: Vec<(u64, Vec<u8>)>) -> Result<(), StoreFull> {
+        let mut pending = self.shared.lock();
+        if pending.batch.append.len() + items.len() > limits::OUTBOX_STANZAS_MAX {
+            return Err(StoreFull);
+        }
+        pending.batch.append.extend(items);
+        self.shared.wake.notify_one();
         Ok(())
     }
-    pub(super) fn remove(&self, _items: &[u64]) {}
-    pub(super) fn checkpoint(&self, _bridge: &str, _state: Option<State>) {}
+
+    pub(super) fn remove(&self, items: &[u64]) {
+        self.shared.lock().batch.remove.extend(items);
+        self.shared.wake.notify_one();
+    }
+
+    pub(super) fn checkpoint(&self, bridge: &str, state: Option<State>) {
+        self.shared.lock().batch.checkpoints.insert(bridge.to_owned(), state);
+        self.shared.wake.notify_one();
+    }
+
     pub(super) fn close(&self) -> bool {
-        true
+        self.shared.lock().is_closing = true;
+        self.shared.wake.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        thread.is_some_and(|thread| thread.join().unwrap_or(false))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // Every change leaves the batch whole, so a panic elsewhere does not matter.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to write; at most this long if a time is given.
+    fn wait(&self, at_most: Option<Duration>) -> (Batch, bool) {
+        let is_idle = |pending: &mut Pending| pending.batch.is_empty() && !pending.is_closing;
+        let pending = self.lock();
+        let mut pending = match at_most {
+            None => self.wake.wait_while(pending, is_idle).unwrap_or_else(PoisonError::into_inner),
+            Some(time) => {
+                self.wake.wait_timeout_while(pending, time, is_idle).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        (std::mem::take(&mut pending.batch), pending.is_closing)
+    }
+
+    /// Puts a batch that was not written before what came meanwhile.
+    fn put_back(&self, mut batch: Batch) {
+        let mut pending = self.lock();
+        let later = std::mem::take(&mut pending.batch);
+        batch.append.extend(later.append);
+        batch.remove.extend(later.remove);
+        batch.checkpoints.extend(later.checkpoints);
+        pending.batch = batch;
+    }
+
+    /// Waits, whatever is asked for meanwhile; not when the store is to close.
+    fn pause(&self, time: Duration) {
+        let pending = self.lock();
+        let waited = self.wake.wait_timeout_while(pending, time, |pending| !pending.is_closing);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The thread's side.
+struct Scribe {
+    shared: Arc<Shared>,
+    database: Option<Database>,
+    reopen: Reopen,
+    events: mpsc::Sender<StoreEvent>,
+    untold: Vec<StoreEvent>,
+    is_failing: bool,
+}
+
+impl Scribe {
+    /// Writes until the store is closed; false if something could not be written then.
+    fn run(mut self) -> bool {
+        loop {
+            let at_most = (!self.untold.is_empty()).then_some(TELL_AGAIN_AFTER);
+            let (batch, is_closing) = self.shared.wait(at_most);
+            let is_written = batch.is_empty() || self.write(batch);
+            self.tell();
+            if is_closing {
+                return is_written;
+            }
+            if !is_written {
+                self.shared.pause(RETRY_AFTER);
+            }
+        }
+    }
+
+    fn write(&mut self, batch: Batch) -> bool {
+        let appended: Vec<u64> = batch.append.iter().map(|(item, _)| *item).collect();
+        match self.commit(&batch) {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_failing) {
+                    self.untold.push(StoreEvent::Recovered);
+                }
+                self.durable(appended);
+                true
+            }
+            Err(reason) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    self.untold.push(StoreEvent::Failed { reason });
+                }
+                self.shared.put_back(batch);
+                false
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), String> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.reopen)().map_err(|error| error.to_string())?,
+        };
+        file::commit(&database, batch)?;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    fn durable(&mut self, items: Vec<u64>) {
+        match self.untold.last_mut() {
+            _ if items.is_empty() => {}
+            Some(StoreEvent::Durable(earlier)) => earlier.extend(items),
+            Some(StoreEvent::Failed { .. } | StoreEvent::Recovered) | None => {
+                self.untold.push(StoreEvent::Durable(items));
+            }
+        }
+    }
+
+    /// Tells as much as the app's channel takes. Never waits for the app, which may be waiting for us to end.
+    fn tell(&mut self) {
+        let untold = std::mem::take(&mut self.untold);
+        let mut rest = untold.into_iter();
+        while let Some(event) = rest.next() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.untold.push(event);
+                    self.untold.extend(rest);
+                    return;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use redb::StorageBackend;
+    use redb::backends::FileBackend;
+
+    use super::*;
+
+    /// A disk that refuses to write while it is told to.
+    #[derive(Debug)]
+    struct Disk {
+        file: FileBackend,
+        is_full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn check(&self) -> Result<(), std::io::Error> {
+            match self.is_full.load(Ordering::SeqCst) {
+                true => Err(std::io::Error::other("no space left")),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> Result<u64, std::io::Error> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+            self.check()?;
+            self.file.set_len(len)
+        }
+        fn sync_data(&self) -> Result<(), std::io::Error> {
+            self.check()?;
+            self.file.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+            self.check()?;
+            self.file.write(offset, data)
+        }
+        fn close(&self) -> Result<(), std::io::Error> {
+            self.file.close()
+        }
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_reported_once_and_nothing_is_lost_when_it_recovers() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let is_full = Arc::new(AtomicBool::new(false));
+        let open = {
+            let (path, is_full) = (file.path().to_owned(), Arc::clone(&is_full));
+            move || {
+                let file = File::options().read(true).write(true).open(&path).unwrap();
+                let disk = Disk { file: FileBackend::new(file).unwrap(), is_full: Arc::clone(&is_full) };
+                let opened = redb::Builder::new().create_with_backend(disk);
+                opened.map_err(|error| StoreError::Io { path: path.clone(), what: error.to_string() })
+            }
+        };
+        let (sender, mut events) = mpsc::channel(64);
+        let database = open().unwrap();
+        file::load(&database, file.path()).unwrap();
+        is_full.store(true, Ordering::SeqCst);
+        let writer = Writer::start(database, Box::new(open), sender);
+        writer.append(vec![(1, b"one".to_vec())]).unwrap();
+        assert!(matches!(events.blocking_recv(), Some(StoreEvent::Failed { .. })));
+        writer.append(vec![(2, b"two".to_vec())]).unwrap();
+        writer.checkpoint("home", Some(State { version: 1, bytes: Vec::new() }));
+        is_full.store(false, Ordering::SeqCst);
+        assert_eq!(events.blocking_recv(), Some(StoreEvent::Recovered));
+        assert_eq!(events.blocking_recv(), Some(StoreEvent::Durable(vec![1, 2])));
+        assert!(writer.close());
+        assert_eq!(events.blocking_recv(), None);
     }
 }
