@@ -1,3 +1,4 @@
 //! MQTT.
 mod codec;
+mod mapping;
 mod session;

@@ -1,0 +1,5 @@
+//! M.
+mod json;
+mod pattern;
+mod template;
+mod value;
