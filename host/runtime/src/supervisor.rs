@@ -44,10 +44,8 @@ pub struct BridgeSettings {
     pub seed: u64,
     /// Where to record each call, settings and payloads included; none: nowhere.
     pub journal: Option<PathBuf>,
-    /// What the store kept from before the host was started.
+    /// What the store kept from before the host was started. With one the first instance is told [`Why::Restarted`], without [`Why::Fresh`].
     pub checkpoint: Option<State>,
-    /// What the first instance is told: [`Why::Fresh`] for a new bridge, [`Why::Restarted`] after a start of the host.
-    pub why: Why,
 }
 
 /// What a bridge has to say.
