@@ -16,6 +16,7 @@ mod outbox;
 mod report;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +30,7 @@ use crate::admin::{self, Status, XmppStatus};
 use crate::config::{Config, ConfigError, Xmpp};
 use crate::reload::{self, Change, WatchError};
 use crate::store::{Contents, Store, StoreError, StoreEvent};
-use crate::transport::{Anchors, Transport};
+use crate::transport::{TlsError, Transport};
 use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
 
 use bridges::Bridges;
@@ -58,6 +59,8 @@ pub enum AppError {
     Local(#[from] LocalError),
     #[error("the sandbox does not start: {0}")]
     Engine(#[from] tombolo_runtime::EngineError),
+    #[error("TLS does not work here: {0}")]
+    Tls(#[from] TlsError),
     #[error("cannot listen for `tombolo status` and probes: {0}")]
     Admin(std::io::Error),
 }
@@ -68,7 +71,7 @@ struct App {
     hub: Hub,
     store: Store,
     outbox: Outbox,
-    transport: Transport,
+    transport: Arc<Transport>,
     bridges: Bridges,
     catalog: Catalog,
     session: Session,
@@ -98,13 +101,14 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (loaded_sender, loaded) = mpsc::channel(WAITING_INPUTS_MAX);
     let (bridges_sender, bridges) = mpsc::channel(WAITING_INPUTS_MAX);
     let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
-    let _watcher = reload::watch(config.plugins.clone(), config.file.clone(), changes_sender)?;
+    let _watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
     let (ask, asked) = mpsc::channel(16);
     admin::serve_unix(&config.state, ask.clone()).map_err(AppError::Admin)?;
     if let Some(admin) = &config.admin {
         let address = admin::serve_tcp(admin.listen, ask).await.map_err(AppError::Admin)?;
         tracing::info!(%address, "admin listener");
     }
+    let transport = Arc::new(blocking(Transport::new).await?);
     let (xmpp_sender, xmpp) = mpsc::channel(WAITING_INPUTS_MAX);
     let (local, account) = connect(&config).await?;
     let server = local.as_ref().map(|local| local.address().to_string());
@@ -115,12 +119,14 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             name: "tombolo".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             policy: Policy::new(config.allow.clone()),
+            // The clock makes ids that no earlier run used, unless it was set back.
+            first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
             ..HubConfig::default()
         }),
-        outbox: Outbox::new(store.clone(), next_item, items),
+        outbox: Outbox::new(store.clone(), items),
         store,
-        transport: Transport::new(),
-        bridges: Bridges::new(bridges_sender, journal, blocking(Anchors::system).await),
+        bridges: Bridges::new(bridges_sender, journal, Arc::clone(&transport)),
+        transport,
         catalog: Catalog::new(engine, loaded_sender),
         session: xmpp::spawn(account, xmpp_sender),
         local,
@@ -209,6 +215,7 @@ impl App {
             match output {
                 Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
                 Output::Event { bridge, event } => self.tell(&bridge, event),
+                Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }
         self.outbox.pump(&self.session);
@@ -268,9 +275,8 @@ impl App {
     fn handle_store(&mut self, event: StoreEvent) {
         match event {
             StoreEvent::Durable(items) => {
-                for item in self.outbox.durable(&items) {
-                    self.hub.handle_durable(item, now());
-                }
+                self.outbox.durable(&items);
+                items.into_iter().for_each(|item| self.hub.handle_durable(item, now()));
             }
             StoreEvent::Failed { reason } => tracing::error!(reason, "the state directory cannot be written; devices wait"),
             StoreEvent::Recovered => tracing::info!("the state directory can be written again"),
@@ -338,10 +344,12 @@ impl Signals {
 
     async fn next(&mut self) -> Signal {
         async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
-            match signal {
-                Some(signal) if signal.recv().await.is_some() => {}
-                _ => std::future::pending().await,
+            if let Some(signal) = signal
+                && signal.recv().await.is_some()
+            {
+                return;
             }
+            std::future::pending().await
         }
         let [hangup, terminate, interrupt] = &mut self.0;
         tokio::select! {

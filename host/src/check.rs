@@ -20,7 +20,7 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
     let mut findings = Findings::default();
     let files = plugin_files(&config.plugins).unwrap_or_default();
     for (name, bridge) in &config.bridges {
-        let at = format!("{}:{}: bridges.{name}", config.file.display(), bridge.line);
+        let at = format!("{}:{}: bridges.{name}", config.file.display(), bridge.line.0);
         let Some(file) = files.get(&bridge.plugin) else {
             findings.problems.push(format!("{at}: there is no {}/{}.wasm", config.plugins.display(), bridge.plugin));
             continue;
@@ -34,7 +34,7 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
         };
         match engine.load(bytes).await {
             Ok(package) => {
-                if let Err(reason) = fits(bridge, &bridge.grants(name), &package) {
+                if let Err(reason) = fits(name, bridge, &package) {
                     findings.problems.push(format!("{at}: {reason}"));
                 }
                 let needs = &package.description.endpoints;

@@ -8,7 +8,6 @@ use tombolo_core::model::{Action, Event, Failure, ReasonCode};
 use tombolo_runtime::{BridgeOutput, Output};
 
 use super::{App, now};
-use crate::transport;
 
 impl App {
     pub(super) fn handle_bridge(&mut self, output: BridgeOutput) {
@@ -55,7 +54,7 @@ impl App {
             Ok(permit) => self.transport.open(connection, permit, slot.tls(endpoint), mailbox),
             Err(refusal) => {
                 tracing::warn!(bridge, endpoint, reason = %refusal, "endpoint refused");
-                self.transport.refuse(bridge, connection, transport::refused(&refusal), mailbox);
+                self.transport.refuse(bridge, connection, Failure::new(ReasonCode::AccessDenied, refusal.to_string()), mailbox);
             }
         }
     }
@@ -65,8 +64,8 @@ impl App {
         let plugin = slot.config.plugin.clone();
         match life {
             Output::Actions(_) => {}
-            Output::Started { version, hash } => {
-                tracing::info!(bridge, plugin, version, hash = short(&hash), "plugin started");
+            Output::Started { version, hash, why } => {
+                tracing::info!(bridge, plugin, version, hash = short(&hash), ?why, "plugin started");
                 slot.runs(version, hash);
             }
             Output::Swapped { pause_us, version, hash } => {

@@ -15,7 +15,7 @@ use tombolo_core::policy::grant::Grants;
 use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, InstanceLimits, Package, Program, spawn, system_clock};
 
 use crate::config;
-use crate::transport::{Anchors, TlsClient, TlsMaterial};
+use crate::transport::{TlsClient, TlsMaterial, Transport};
 
 /// One configured bridge.
 pub(crate) struct Slot {
@@ -54,20 +54,20 @@ pub(crate) struct Bridges {
     slots: BTreeMap<String, Slot>,
     out: mpsc::Sender<BridgeOutput>,
     journal: Option<PathBuf>,
-    anchors: Anchors,
+    transport: Arc<Transport>,
 }
 
 impl Slot {
-    fn new(name: &str, config: config::Bridge, checkpoint: Option<State>, anchors: &Anchors) -> Self {
+    fn new(name: &str, config: config::Bridge, checkpoint: Option<State>, transport: &Transport) -> Self {
         let grants = config.grants(name);
         let reason = Some(format!("plugins/{}.wasm is not there yet", config.plugin));
-        let tls = tls_of(&config, anchors);
+        let tls = tls_of(&config, transport);
         Self { config, grants, running: None, state: "waiting", reason, restarts: 0, checkpoint, is_leaving: false, tls }
     }
 
     /// What the operator wrote about TLS at an endpoint.
-    pub(crate) fn tls(&self, endpoint: &str) -> Option<TlsClient> {
-        self.tls.as_ref().ok()?.get(endpoint).cloned()
+    pub(crate) fn tls(&self, endpoint: &str) -> Option<&TlsClient> {
+        self.tls.as_ref().ok()?.get(endpoint)
     }
 
     /// A version is at work.
@@ -101,19 +101,19 @@ impl Running {
 
 impl Bridges {
     /// None yet. `out` gets what all of them put out; with a journal every call is recorded below it.
-    pub(crate) fn new(out: mpsc::Sender<BridgeOutput>, journal: Option<PathBuf>, anchors: Anchors) -> Self {
-        Self { slots: BTreeMap::new(), out, journal, anchors }
+    pub(crate) fn new(out: mpsc::Sender<BridgeOutput>, journal: Option<PathBuf>, transport: Arc<Transport>) -> Self {
+        Self { slots: BTreeMap::new(), out, journal, transport }
     }
 
     /// A bridge enters the configuration; it runs once its plugin is there.
     pub(crate) fn add(&mut self, name: &str, config: config::Bridge, checkpoint: Option<State>) {
-        self.slots.insert(name.to_owned(), Slot::new(name, config, checkpoint, &self.anchors));
+        self.slots.insert(name.to_owned(), Slot::new(name, config, checkpoint, &self.transport));
     }
 
     /// A bridge stands in the configuration with other words. What ran by the old ones must have been told to stop.
     pub(crate) fn change(&mut self, name: &str, config: config::Bridge) {
         let Some(old) = self.slots.remove(name) else { return self.add(name, config, None) };
-        let slot = Slot { running: old.running, restarts: old.restarts, ..Slot::new(name, config, old.checkpoint, &self.anchors) };
+        let slot = Slot { running: old.running, restarts: old.restarts, ..Slot::new(name, config, old.checkpoint, &self.transport) };
         self.slots.insert(name.to_owned(), slot);
     }
 
@@ -162,7 +162,7 @@ impl Bridges {
             return Ok(());
         }
         let suits = slot.tls.as_ref().map(|_| ()).map_err(Clone::clone);
-        if let Err(reason) = suits.and_then(|()| fits(&slot.config, &slot.grants, package)) {
+        if let Err(reason) = suits.and_then(|()| fits(name, &slot.config, package)) {
             if slot.running.is_none() {
                 slot.set("refused", Some(reason.clone()));
             }
@@ -226,14 +226,14 @@ impl Bridges {
     }
 }
 
-fn tls_of(config: &config::Bridge, anchors: &Anchors) -> Result<BTreeMap<String, TlsClient>, String> {
+fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<String, TlsClient>, String> {
     let of = |(name, endpoint): (&String, &config::Endpoint)| {
         let material = TlsMaterial {
             ca: endpoint.ca.as_ref().map(|pem| pem.bytes.as_slice()),
             identity: endpoint.identity.as_ref().map(|own| (own.certificate.bytes.as_slice(), own.key.expose().as_bytes())),
             server_name: endpoint.server_name.as_deref(),
         };
-        let client = TlsClient::new(anchors, material).map_err(|error| format!("endpoints.{name}: {error}"))?;
+        let client = transport.tls(material).map_err(|error| format!("endpoints.{name}: {error}"))?;
         Ok((name.clone(), client))
     };
     config.endpoints.iter().filter(|(_, endpoint)| endpoint.scheme.is_tls()).map(of).collect()
@@ -247,16 +247,16 @@ fn instance_limits(config: &config::Bridge) -> InstanceLimits {
 }
 
 /// Whether the operator's section gives the plugin what it needs. The text says what to write.
-pub(crate) fn fits(config: &config::Bridge, grants: &Grants, package: &Package) -> Result<(), String> {
+pub(crate) fn fits(name: &str, config: &config::Bridge, package: &Package) -> Result<(), String> {
     let description = &package.description;
     for need in description.endpoints.iter().filter(|need| need.required) {
-        if !grants.names().any(|name| name == need.name) {
+        if !config.endpoints.contains_key(&need.name) {
             let scheme = need.schemes.first().map_or("tcp", String::as_str);
             return Err(format!(
-                "needs the endpoint `{name}` ({purpose}), which is not granted; write\n[bridges.{bridge}.endpoints]\n{name} = {{ connect = \"{scheme}://HOST\" }}",
-                name = need.name,
+                "needs the endpoint `{endpoint}` ({purpose}), which is not granted; write\n[bridges.{bridge}.endpoints]\n{endpoint} = {{ connect = \"{scheme}://HOST\" }}",
+                endpoint = need.name,
                 purpose = need.purpose,
-                bridge = grants.bridge(),
+                bridge = name,
             ));
         }
     }

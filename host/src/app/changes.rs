@@ -101,7 +101,8 @@ impl App {
             self.hub.rules_changed(Policy::new(new.allow.clone()), now());
         }
         let old = std::mem::replace(&mut self.config, new);
-        for name in old.bridges.keys().filter(|name| !self.config.bridges.contains_key(*name)) {
+        let leaving: Vec<_> = old.bridges.keys().filter(|name| !self.config.bridges.contains_key(*name)).collect();
+        for name in leaving {
             if let Some(slot) = self.bridges.get_mut(name) {
                 slot.is_leaving = true;
             }

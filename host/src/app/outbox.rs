@@ -15,8 +15,6 @@ use crate::xmpp::{Item, SendError, Session};
 /// What waits to leave. **After each call that adds or frees something, call [`Outbox::pump`].**
 pub(crate) struct Outbox {
     store: Store,
-    /// Added to the hub's item numbers, which begin anew with each run of the host; the store's never do.
-    first_item: u64,
     /// Answers and presence.
     urgent: VecDeque<Item>,
     /// Messages on their way to the disk, and those behind them.
@@ -35,7 +33,7 @@ struct Waiting {
 
 impl Outbox {
     /// Takes up what an earlier run left.
-    pub(crate) fn new(store: Store, next_item: u64, left: Vec<(u64, Vec<u8>)>) -> Self {
+    pub(crate) fn new(store: Store, left: Vec<(u64, Vec<u8>)>) -> Self {
         let mut ordered = VecDeque::new();
         let mut unreadable = Vec::new();
         for (id, bytes) in left {
@@ -48,12 +46,12 @@ impl Outbox {
             tracing::error!(items = unreadable.len(), "stored stanzas are unreadable and were dropped");
             store.remove(&unreadable);
         }
-        Self { store, first_item: next_item, urgent: VecDeque::new(), storing: VecDeque::new(), ordered, with_session: 0 }
+        Self { store, urgent: VecDeque::new(), storing: VecDeque::new(), ordered, with_session: 0 }
     }
 
     /// Takes a stanza from the hub.
     pub(crate) fn put(&mut self, item: Option<u64>, stanza: Element) {
-        let Some(number) = item else {
+        let Some(id) = item else {
             let item = Item { id: None, stanza };
             match item.stanza.name() {
                 "message" if self.storing.is_empty() => self.ordered.push_back(item),
@@ -62,7 +60,6 @@ impl Outbox {
             }
             return;
         };
-        let id = self.first_item + number;
         let bytes = String::from(&stanza).into_bytes();
         self.storing.push_back(Waiting { item: Item { id: Some(id), stanza }, ready: false });
         if self.store.append(vec![(id, bytes)]).is_err() {
@@ -72,10 +69,9 @@ impl Outbox {
         }
     }
 
-    /// These are durable. Gives the hub's numbers back.
-    pub(crate) fn durable(&mut self, ids: &[u64]) -> Vec<u64> {
+    /// These are durable.
+    pub(crate) fn durable(&mut self, ids: &[u64]) {
         ids.iter().for_each(|id| self.mark_ready(*id));
-        ids.iter().filter_map(|id| id.checked_sub(self.first_item)).collect()
     }
 
     fn mark_ready(&mut self, id: u64) {

@@ -1,10 +1,9 @@
 //! `plugin inspect` and `plugin replay`: what a host would say of a file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tombolo_core::model::bridge::Description;
-use tombolo_runtime::{Engine, Package};
+use tombolo_runtime::{Engine, InstanceLimits, Package};
 
 use super::{Exit, say};
 
@@ -92,7 +91,7 @@ fn example(member: &serde_json::Value) -> String {
 pub(super) async fn replay(file: &Path, transcript: &Path) -> Result<(), Exit> {
     let package = load(file).await?;
     let recorded = std::fs::File::open(transcript).map_err(|error| Exit::Usage(format!("{}: {error}", transcript.display())))?;
-    let replayed = tombolo_runtime::replay(Arc::new(package), std::io::BufReader::new(recorded)).await;
+    let replayed = tombolo_runtime::replay(&package, std::io::BufReader::new(recorded), InstanceLimits::default()).await;
     match replayed {
         Ok(replayed) => {
             say(format_args!("{}: {} calls, all as recorded", transcript.display(), replayed.calls));

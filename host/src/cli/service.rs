@@ -19,7 +19,7 @@ impl From<AppError> for Exit {
         match error {
             AppError::Config(_) | AppError::Store(_) | AppError::Watch(_) | AppError::Local(_) => Self::Configuration(text),
             AppError::Admin(_) => Self::Configuration(text),
-            AppError::Engine(_) => Self::Internal(text),
+            AppError::Engine(_) | AppError::Tls(_) => Self::Internal(text),
         }
     }
 }

@@ -60,17 +60,17 @@ fn with_value(object: &str, value: &RawValue) -> String {
 
 fn value(value: &Value) -> Box<RawValue> {
     let text = match value {
-        Value::Boolean(_) | Value::Int32(_) | Value::Int64(_) | Value::Decimal(_) => lexical::text(value),
+        Value::Boolean(_) | Value::Int32(_) | Value::Int64(_) | Value::Decimal(_) => lexical::write(value),
         Value::Double(number) => number.to_string(),
-        other => serde_json::Value::from(lexical::text(other)).to_string(),
+        other => serde_json::Value::from(lexical::write(other)).to_string(),
     };
     RawValue::from_string(text).unwrap_or_else(|_| Box::<RawValue>::from(RawValue::NULL.to_owned()))
 }
 
 fn shown(field: &FieldValue) -> String {
     match field.unit.as_str() {
-        "" => lexical::text(&field.value),
-        unit => format!("{} {unit}", lexical::text(&field.value)),
+        "" => lexical::write(&field.value),
+        unit => format!("{} {unit}", lexical::write(&field.value)),
     }
 }
 
