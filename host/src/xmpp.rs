@@ -10,7 +10,7 @@
 pub mod account;
 mod backoff;
 mod connector;
-pub mod filter;
+mod filter;
 pub mod local;
 pub mod outbox;
 mod sasl;

@@ -4,17 +4,19 @@
 //! which never waits, and reads [`SessionEvent`]s from the channel it gave to [`spawn`]; the task waits when that channel
 //! is full (the server then waits too). The session ends when it is closed, or when either end of it is dropped.
 
+mod driver;
+mod line;
+
 use std::time::Duration;
 
 use jid::FullJid;
 use minidom::Element;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tombolo_core::model::limits::HANDED_OVER_STANZAS_MAX;
 use xmpp_parsers::stanza::Stanza;
 
 use super::account::Account;
-
-/// Stanzas handed over and not yet taken by the session: what a burst of readouts comes to; then `send` says full.
-pub const HANDED_OVER_STANZAS_MAX: usize = 1024;
+use driver::{Driver, Entry};
 
 /// A stanza to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,33 +94,39 @@ pub enum SendError {
 /// Handle on a running session. Dropping it closes the session.
 #[derive(Debug)]
 pub struct Session {
-    items: mpsc::Sender<(Item, Stanza)>,
+    items: mpsc::Sender<Entry>,
+    closer: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a session of `account` on the current runtime; it connects at once and tells what happens on `events`.
 pub fn spawn(account: Account, events: mpsc::Sender<SessionEvent>) -> Session {
-    let (items, _inbox) = mpsc::channel(HANDED_OVER_STANZAS_MAX);
-    let task = tokio::spawn(async move {
-        let _ = (account, events);
-    });
-    Session { items, task }
+    let (items, inbox) = mpsc::channel(HANDED_OVER_STANZAS_MAX);
+    let (closer, closing) = oneshot::channel();
+    let task = tokio::spawn(Driver::new(account, events, inbox, closing).run());
+    Session { items, closer, task }
 }
 
 impl Session {
     /// Hands `item` over; never waits. Items leave in the order of the calls.
     pub fn send(&self, item: Item) -> Result<(), SendError> {
-        let stanza = Stanza::try_from(item.stanza.clone())
-            .map_err(|error| SendError::NotAStanza { reason: error.to_string(), id: item.id })?;
-        self.items.try_send((item, stanza)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full((item, _)) => SendError::Full(item),
-            mpsc::error::TrySendError::Closed((item, _)) => SendError::Closed(item),
-        })
+        let permit = match self.items.try_reserve() {
+            Ok(permit) => permit,
+            Err(mpsc::error::TrySendError::Full(())) => return Err(SendError::Full(item)),
+            Err(mpsc::error::TrySendError::Closed(())) => return Err(SendError::Closed(item)),
+        };
+        let Item { id, stanza } = item;
+        match Stanza::try_from(stanza) {
+            Ok(stanza) => permit.send(Entry { id, stanza }),
+            Err(error) => return Err(SendError::NotAStanza { reason: error.to_string(), id }),
+        }
+        Ok(())
     }
 
     /// Sends what was handed over, closes the stream and waits until it is closed; at most a few seconds.
     pub async fn close(self) {
         drop(self.items);
+        drop(self.closer);
         let _ = self.task.await;
     }
 }

@@ -1,0 +1,196 @@
+//! Cuts the byte stream of a server into top-level elements. Owns depth and size; the verdict on each element is the mender's.
+//!
+//! What needs no mending passes byte for byte. An element that is too large or too deep is followed to its end but not
+//! kept: a stanza of the same kind, sender and id stands in for it.
+
+use minidom::Element;
+use rxml::error::EndOrError;
+use rxml::parser::{Options, Parse, RawEvent, RawParser, WithOptions};
+use rxml::{Event, Parser};
+use tombolo_core::model::limits::{STANZA_BYTES_MAX, STANZA_DEPTH_MAX, START_TAG_BYTES_MAX};
+use xso::{Context, FromEventsBuilder, FromXml};
+
+use super::mender::{self, Verdict};
+
+/// What the owner of the session wants to know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The server acknowledges stanzas from here on.
+    Enabled {
+        /// And the session can be resumed.
+        resumable: bool,
+    },
+    /// Stream management or a resumption was refused.
+    Failed,
+    /// The server ends the stream.
+    StreamError(String),
+}
+
+/// The state between two chunks of bytes.
+///
+/// Two parsers: one that only finds ends, and one with namespaces that sees what is within bounds; its work grows with the
+/// square of the depth.
+pub(super) struct Splitter {
+    ends: RawParser,
+    parser: Parser,
+    depth: usize,
+    /// The bytes since the last top-level element, as far as they are kept.
+    raw: Vec<u8>,
+    raw_bytes: usize,
+    tag_bytes: usize,
+    head: Head,
+    beyond_bounds: bool,
+}
+
+/// Name and attributes of a top-level element, without namespaces: enough for a stand-in.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    pub(super) name: String,
+    pub(super) attributes: Vec<(String, String)>,
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        // A longer token than tokio-xmpp's parser takes must not end the stream, so ours take any that a stanza can hold.
+        let options = Options { max_token_length: STANZA_BYTES_MAX, ..Options::default() };
+        Self {
+            ends: RawParser::with_options(options.clone()),
+            parser: Parser::with_options(options),
+            depth: 0,
+            raw: Vec::new(),
+            raw_bytes: 0,
+            tag_bytes: 0,
+            head: Head::default(),
+            beyond_bounds: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Splitter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Splitter").field("depth", &self.depth).finish_non_exhaustive()
+    }
+}
+
+impl Splitter {
+    /// Takes `bytes`; what tokio-xmpp may read goes to `out`. An error means that the stream is unusable.
+    pub(super) fn feed(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        seen: &mut dyn FnMut(Seen),
+    ) -> Result<(), rxml::Error> {
+        let mut rest = bytes;
+        loop {
+            let before = rest;
+            let event = self.ends.parse(&mut rest, false);
+            self.keep(before.get(..before.len() - rest.len()).unwrap_or_default());
+            match event {
+                Ok(Some(event)) => self.handle(event, out, seen)?,
+                Ok(None) => break,
+                Err(EndOrError::NeedMoreData) if rest.is_empty() => break,
+                Err(EndOrError::NeedMoreData) => {}
+                Err(EndOrError::Error(error)) => return Err(error),
+            }
+        }
+        // White space between stanzas is a sign of life and must not wait for the next one.
+        if self.depth == 1 && self.raw.iter().all(u8::is_ascii_whitespace) {
+            self.flush(out);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.raw_bytes += bytes.len();
+        if self.raw_bytes <= STANZA_BYTES_MAX {
+            self.raw.extend_from_slice(bytes);
+        } else {
+            self.beyond_bounds = true;
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.raw);
+        self.raw_bytes = 0;
+    }
+
+    fn handle(&mut self, event: RawEvent, out: &mut Vec<u8>, seen: &mut dyn FnMut(Seen)) -> Result<(), rxml::Error> {
+        match event {
+            RawEvent::XmlDeclaration(..) | RawEvent::Text(..) => {}
+            RawEvent::ElementHeadOpen(metrics, name) => {
+                self.depth += 1;
+                self.tag_bytes = metrics.len();
+                self.beyond_bounds |= self.depth > STANZA_DEPTH_MAX;
+                if self.depth == 2 {
+                    self.head = Head { name: name.1.to_string(), attributes: Vec::new() };
+                }
+            }
+            RawEvent::Attribute(metrics, name, value) => {
+                self.tag_bytes += metrics.len();
+                if self.depth == 2 && name.0.is_none() {
+                    self.head.attributes.push((name.1.to_string(), value));
+                }
+            }
+            RawEvent::ElementHeadClose(metrics) => {
+                self.beyond_bounds |= self.tag_bytes + metrics.len() > START_TAG_BYTES_MAX;
+                if self.depth == 1 {
+                    self.read()?;
+                    self.flush(out);
+                }
+            }
+            RawEvent::ElementFoot(..) => {
+                self.depth = self.depth.saturating_sub(1);
+                match self.depth {
+                    0 => self.flush(out),
+                    1 => self.finish(out, seen)?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, seen: &mut dyn FnMut(Seen)) -> Result<(), rxml::Error> {
+        let element = if self.beyond_bounds { None } else { self.read()? };
+        let (verdict, news) = match element {
+            Some(element) => mender::judge(element),
+            None => (mender::stand_in(&self.head), None),
+        };
+        match verdict {
+            Verdict::Pass => self.flush(out),
+            Verdict::Replace(bytes) => out.extend_from_slice(&bytes),
+            Verdict::Drop => {}
+        }
+        self.raw.clear();
+        self.raw_bytes = 0;
+        self.beyond_bounds = false;
+        if let Some(news) = news {
+            seen(news);
+        }
+        Ok(())
+    }
+
+    /// Reads what is kept, with namespaces; the element in it, if it is complete.
+    fn read(&mut self) -> Result<Option<Element>, rxml::Error> {
+        let context = Context::empty();
+        let mut builder = None;
+        let mut rest = self.raw.as_slice();
+        loop {
+            match self.parser.parse(&mut rest, false) {
+                Ok(Some(Event::StartElement(_, name, attributes))) if builder.is_none() => {
+                    builder = Element::from_events(name, attributes, &context).ok();
+                }
+                Ok(Some(event)) => {
+                    let fed = builder.as_mut().map(|builder| builder.feed(event, &context));
+                    if let Some(Ok(Some(element))) = fed {
+                        return Ok(Some(element));
+                    }
+                }
+                Ok(None) => return Ok(None),
+                Err(EndOrError::NeedMoreData) if rest.is_empty() => return Ok(None),
+                Err(EndOrError::NeedMoreData) => {}
+                Err(EndOrError::Error(error)) => return Err(error),
+            }
+        }
+    }
+}
