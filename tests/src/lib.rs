@@ -1,1 +1,10 @@
-//! .
+//! The kit of all tests above the crates: real servers, a foreign client, the program as its operator runs it, recorded dialogues.
+//!
+//! Owns what several tests need to set up and to observe. Never asserts: a fixture that cannot be set up is an error, what is seen is
+//! the test's business.
+#![allow(clippy::missing_errors_doc)]
+
+pub mod peer;
+pub mod prosody;
+pub mod service;
+pub mod world;

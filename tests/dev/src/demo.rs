@@ -17,7 +17,7 @@ use crate::{Outcome, install, place, plugins, say};
 /// For what takes the service or a device a moment.
 const SOON: Duration = Duration::from_secs(30);
 /// Bare; the service's resource is `tombolo`.
-const SERVICE: &str = "tombolo@tombolo.localhost";
+const SERVICE: &str = "bridge@tombolo.localhost";
 const PLUG: &str = "home/plug-1";
 const WATER: &str = "home/water";
 
@@ -209,9 +209,10 @@ impl Demo {
 
     /// The service says where its private server listens.
     fn xmpp_port(&self) -> Option<String> {
-        let line = self.service.lines.all().into_iter().find(|line| line.contains("port="))?;
-        let rest = line.split_once("port=")?.1.to_owned();
-        Some(rest.chars().take_while(char::is_ascii_digit).collect())
+        let lines = self.service.lines.all();
+        let line = lines.iter().find(|line| line.contains("private XMPP server started"))?;
+        let address = line.split_once("address=127.0.0.1:")?.1;
+        Some(address.chars().take_while(char::is_ascii_digit).collect())
     }
 
     fn end(mut self) -> Outcome<()> {
@@ -282,9 +283,8 @@ fn replace(file: &Path, bytes: &[u8]) -> Outcome<()> {
 
 /// The number in a `--json` line about the field `Count`.
 fn count_of(line: &str) -> Option<u32> {
-    let (_, rest) = line.split_once("\"Count\"")?;
-    let digits: String = rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    let (value, _) = line.strip_prefix("{\"value\":")?.split_once(',')?;
+    value.parse().ok().filter(|_| line.contains("\"field\":\"Count\""))
 }
 
 fn is_complete(numbers: &[u32], last: u32) -> bool {

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn knows_its_grandchildren() {
-        let process = shell("cat <&0 & echo started $!; wait");
+        let process = shell("tail -f /dev/null & echo started $!; wait");
         let line = process.expect("started", SOON).unwrap();
         let grandchild: u32 = line.trim_start_matches("started ").parse().unwrap();
         assert!(family(process.id()).contains(&grandchild));

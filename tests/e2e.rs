@@ -1,0 +1,22 @@
+//! End to end: real Prosody, real Mosquitto, the real program, and slixmpp as a client that knows nothing of us.
+//!
+//! Every test has servers of its own on free loopback ports. What is claimed was seen from outside: on XMPP, at the broker, in the
+//! log, in an exit code.
+#![allow(missing_docs)]
+
+#[path = "e2e/commands.rs"]
+mod commands;
+#[path = "e2e/foreign.rs"]
+mod foreign;
+#[path = "e2e/local.rs"]
+mod local;
+#[path = "e2e/malformed.rs"]
+mod malformed;
+#[path = "e2e/outages.rs"]
+mod outages;
+#[path = "e2e/refusals.rs"]
+mod refusals;
+#[path = "e2e/reload.rs"]
+mod reload;
+#[path = "e2e/swap.rs"]
+mod swap;

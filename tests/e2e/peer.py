@@ -1,0 +1,145 @@
+"""A foreign XMPP client: slixmpp, driven line by line.
+
+Reads one JSON command a line from standard input and writes one JSON object a line to standard output:
+{"answer": ID, ...} for a command, {"stanza": XML} for everything that arrives, {"event": NAME} for the session itself.
+Uses slixmpp's own xep_0030, xep_0323 and xep_0325 wherever the command is about them, so that their habits are tested and not ours.
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+import slixmpp
+from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.xmlstream import tostring
+
+
+def tell(**members):
+    sys.stdout.write(json.dumps(members) + "\n")
+    sys.stdout.flush()
+
+
+class Peer(slixmpp.ClientXMPP):
+    def __init__(self, settings):
+        super().__init__(settings["jid"], os.environ["PEER_PASSWORD"])
+        self.address = (settings["host"], settings["port"])
+        self.enable_direct_tls = False
+        if settings.get("ca"):
+            self.ca_certs = settings["ca"]
+        else:
+            self.enable_plaintext = True
+            self.enable_starttls = False
+            self.plugin["feature_mechanisms"].unencrypted_scram = True
+        for plugin in ("xep_0030", "xep_0199", "xep_0323", "xep_0325"):
+            self.register_plugin(plugin)
+        self.stay = True
+        self.add_event_handler("session_start", self.started)
+        self.add_event_handler("disconnected", self.ended)
+        self.add_event_handler("failed_auth", lambda _: tell(event="refused"))
+
+    def incoming_filter(self, xml):
+        if xml.tag.startswith("{jabber:client}"):
+            tell(stanza=tostring(xml))
+        return xml
+
+    def go(self):
+        self.connect(*self.address)
+
+    async def started(self, _):
+        self.send_presence()
+        tell(event="online", jid=str(self.boundjid))
+
+    async def ended(self, _):
+        tell(event="offline")
+        if self.stay:
+            await asyncio.sleep(0.2)
+            self.go()
+
+    # Each command answers exactly once.
+
+    async def do_info(self, command):
+        info = await self.plugin["xep_0030"].get_info(jid=command["to"], node=command.get("node"), timeout=20)
+        info = info["disco_info"]
+        return {"features": sorted(info["features"]), "identities": [list(map(str, i)) for i in info["identities"]]}
+
+    async def do_items(self, command):
+        items = await self.plugin["xep_0030"].get_items(jid=command["to"], node=command.get("node"), timeout=20)
+        return {"items": [list(map(str, i)) for i in items["disco_items"]["items"]]}
+
+    async def do_read(self, command):
+        """All that slixmpp's xep_0323 calls back with, up to the end."""
+        seen, done = [], asyncio.get_running_loop().create_future()
+
+        def callback(from_jid, result, nodeId=None, timestamp=None, fields=None, error_msg=None):
+            seen.append({"result": result, "node": nodeId, "at": timestamp, "fields": fields, "error": error_msg})
+            if result in ("done", "failure", "rejected") and not done.done():
+                done.set_result(None)
+
+        self.plugin["xep_0323"].request_data(
+            self.boundjid.full, command["to"], callback, command.get("nodes"), command.get("fields"), command.get("flags")
+        )
+        await asyncio.wait_for(done, 30)
+        return {"seen": seen}
+
+    async def do_set(self, command):
+        """What slixmpp's xep_0325 calls back with."""
+        done = asyncio.get_running_loop().create_future()
+
+        def callback(from_jid, result, nodeIds=None, fields=None, error_msg=None):
+            if not done.done():
+                done.set_result({"result": result, "error": error_msg})
+
+        fields = [tuple(field) for field in command["fields"]]
+        self.plugin["xep_0325"].set_request(self.boundjid.full, command["to"], callback, fields, command.get("nodes"))
+        return await asyncio.wait_for(done, 30)
+
+    async def do_command(self, command):
+        """xep_0325 by message, which nobody answers."""
+        fields = [tuple(field) for field in command["fields"]]
+        self.plugin["xep_0325"].set_command(self.boundjid.full, command["to"], fields, command.get("nodes"))
+        return {}
+
+    async def do_raw(self, command):
+        self.send_raw(command["xml"])
+        return {}
+
+    async def do_ping(self, command):
+        return {"seconds": await self.plugin["xep_0199"].ping(command["to"], timeout=20)}
+
+    async def do_quit(self, _):
+        self.stay = False
+        await self.disconnect()
+        asyncio.get_running_loop().stop()
+        return {}
+
+    async def obey(self, line):
+        command = json.loads(line)
+        try:
+            answer = await getattr(self, "do_" + command["do"])(command)
+        except IqError as error:
+            answer = {"iq_error": error.condition, "kind": error.etype}
+        except (IqTimeout, asyncio.TimeoutError):
+            answer = {"iq_error": "timeout"}
+        tell(answer=command["id"], **answer)
+
+
+async def listen(peer):
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2**22)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        asyncio.ensure_future(peer.obey(line))
+    loop.stop()
+
+
+def main():
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    peer = Peer(json.loads(sys.argv[1]))
+    peer.go()
+    loop.create_task(listen(peer))
+    loop.run_forever()
+
+
+main()

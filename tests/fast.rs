@@ -1,0 +1,4 @@
+//! Fast tests over everything that needs no server: the tree's own rules, recorded dialogues, conformance scripts, corpora.
+#![allow(missing_docs)]
+
+mod tidy;
