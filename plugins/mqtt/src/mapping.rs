@@ -1,5 +1,12 @@
 //! M.
+mod declared;
+mod discovered;
+mod hash;
 mod json;
+mod node;
 mod pattern;
+mod registry;
+mod settings;
+mod spec;
 mod template;
 mod value;

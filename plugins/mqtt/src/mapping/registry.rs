@@ -1,0 +1,371 @@
+//! All nodes, and which topic concerns which of their fields. Owns the hot path from a message to a report.
+//!
+//! Order of evaluation of a message: one look-up by topic; the payload is checked as text and, if a field needs it, as JSON, once;
+//! then each bound field takes its value out of it, and each node gets one report. What does not fit is logged once per topic.
+
+use std::collections::BTreeMap;
+use std::str;
+
+use tombolo_sdk::{Actions, Level, NodeNumber, Sample, Timestamp, Value};
+
+use super::hash::{Map, number_of};
+use super::json::{Document, NotJson, Scalar, Tape};
+use super::node::{Node, NodeMemory};
+use super::spec::{About, Command, Entity, FieldSpec};
+use super::template::Extracted;
+use super::value::Mismatch;
+use crate::codec::Qos;
+
+/// A subscription that became necessary or superfluous.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Subscribe(String, Qos),
+    Unsubscribe(String),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    nodes: Vec<Option<Node>>,
+    free: Vec<usize>,
+    ids: Map<String, usize>,
+    numbers: Map<NodeNumber, usize>,
+    topics: Map<String, Topic>,
+    subscriptions: Map<String, u32>,
+    /// Of nodes that were there before a swap.
+    memory: BTreeMap<String, NodeMemory>,
+    dirty: Vec<usize>,
+    removed: Vec<NodeNumber>,
+    changes: Vec<Change>,
+    tape: Tape,
+    nodes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Topic {
+    bindings: Vec<Binding>,
+    needs_json: bool,
+    is_declared: bool,
+    warned: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Binding {
+    slot: usize,
+    role: Role,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    /// Position of the field in the node.
+    Field(u16),
+    Availability(usize),
+}
+
+/// What a message is and whether its source waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    pub(crate) receipt: Option<u64>,
+    pub(crate) now: Timestamp,
+}
+
+impl Registry {
+    pub(crate) fn new(nodes_max: usize, memory: BTreeMap<String, NodeMemory>) -> Self {
+        Self { nodes_max, memory, ..Self::default() }
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.ids.contains_key(id)
+    }
+
+    pub(crate) fn node_by_number(&self, number: NodeNumber) -> Option<&Node> {
+        self.nodes.get(*self.numbers.get(&number)?)?.as_ref()
+    }
+
+    /// What a newer build has to know of the nodes' health.
+    pub(crate) fn memory(&self) -> BTreeMap<String, NodeMemory> {
+        self.nodes.iter().flatten().map(|node| (node.about.id.clone(), node.memory.clone())).collect()
+    }
+
+    /// Handles a message. None: the topic concerns nobody. Otherwise the number of reports.
+    pub(crate) fn handle(&mut self, arrival: &Arrival<'_>, out: &mut Actions) -> Option<u32> {
+        let topic = self.topics.get_mut(arrival.topic)?;
+        let mut reports = 0;
+        match Reading::new(arrival.payload, topic.needs_json, &mut self.tape) {
+            Ok(reading) => {
+                let trouble = report_all(topic, &mut self.nodes, &reading, arrival, &mut reports, out);
+                warn(topic, arrival.topic, trouble, out);
+            }
+            Err(trouble) => warn(topic, arrival.topic, Some(trouble), out),
+        }
+        Some(reports)
+    }
+
+    /// Adds an entity to a node, or replaces it. An error is for the log.
+    pub(crate) fn put_entity(&mut self, about: &About, entity: Entity) -> Result<(), String> {
+        let slot = self.slot_of(about)?;
+        let Some(node) = self.nodes.get_mut(slot).and_then(Option::as_mut) else { return Ok(()) };
+        let is_same = node.about == *about && node.entity(&entity.key) == Some(&entity);
+        if is_same {
+            return Ok(());
+        }
+        node.about = about.clone();
+        self.subscribe(&entity);
+        let before = self.unbind(slot, |node| node.put(entity));
+        self.bind(slot);
+        before.iter().for_each(|entity| self.unsubscribe(entity));
+        Ok(())
+    }
+
+    /// Takes an entity away, and with the last one its node.
+    pub(crate) fn remove_entity(&mut self, id: &str, key: &str) {
+        let Some(slot) = self.ids.get(id).copied() else { return };
+        let before = self.unbind(slot, |node| node.remove(key));
+        before.iter().for_each(|entity| self.unsubscribe(entity));
+        if self.nodes.get(slot).and_then(Option::as_ref).is_some_and(|node| !node.is_empty()) {
+            self.bind(slot);
+        } else if let Some(node) = self.nodes.get_mut(slot).and_then(Option::take) {
+            self.ids.remove(id);
+            self.numbers.remove(&node.number);
+            self.free.push(slot);
+            self.removed.extend(node.is_declared.then_some(node.number));
+        }
+    }
+
+    fn slot_of(&mut self, about: &About) -> Result<usize, String> {
+        if let Some(slot) = self.ids.get(&about.id) {
+            return Ok(*slot);
+        }
+        if self.ids.len() >= self.nodes_max {
+            return Err(format!("node {:?} is left out: max_nodes is {}", about.id, self.nodes_max));
+        }
+        let mut number = number_of(&about.id);
+        while self.numbers.contains_key(&number) {
+            number = number.wrapping_add(1);
+        }
+        let slot = self.free.pop().unwrap_or(self.nodes.len());
+        let node = Node::new(number, about.clone(), self.memory.remove(&about.id).unwrap_or_default());
+        match self.nodes.get_mut(slot) {
+            Some(place) => *place = Some(node),
+            None => self.nodes.push(Some(node)),
+        }
+        self.ids.insert(about.id.clone(), slot);
+        self.numbers.insert(number, slot);
+        Ok(slot)
+    }
+
+    /// Changes a node while no topic points at it.
+    fn unbind<R>(&mut self, slot: usize, change: impl FnOnce(&mut Node) -> Option<R>) -> Option<R> {
+        let node = self.nodes.get_mut(slot).and_then(Option::as_mut)?;
+        for name in node.topics() {
+            let Some(topic) = self.topics.get_mut(name) else { continue };
+            topic.bindings.retain(|binding| binding.slot != slot);
+            if topic.bindings.is_empty() {
+                self.topics.remove(name);
+            }
+        }
+        change(node)
+    }
+
+    fn bind(&mut self, slot: usize) {
+        let Some(node) = self.nodes.get_mut(slot).and_then(Option::as_mut) else { return };
+        node.arrange();
+        for (number, (field, is_declared)) in (0..).zip(node.fields()) {
+            for name in &field.topics {
+                let topic = self.topics.entry(name.clone()).or_default();
+                topic.needs_json |= field.extract.needs_json();
+                topic.is_declared |= is_declared;
+                topic.insert(Binding { slot, role: Role::Field(number) });
+            }
+        }
+        let all: Vec<_> = node.availability().collect();
+        for (position, availability) in all.iter().enumerate() {
+            // Entities of one device tend to share their topics.
+            if all.iter().take(position).any(|other| other == availability) {
+                continue;
+            }
+            let topic = self.topics.entry(availability.topic.clone()).or_default();
+            topic.needs_json |= availability.extract.needs_json();
+            topic.insert(Binding { slot, role: Role::Availability(position) });
+        }
+        if !node.is_dirty {
+            node.is_dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Also what is subscribed already is asked for again: the new entity wants the retained message.
+    fn subscribe(&mut self, entity: &Entity) {
+        let Some(qos) = entity.subscription else { return };
+        for topic in distinct(entity) {
+            *self.subscriptions.entry(topic.clone()).or_default() += 1;
+            self.changes.push(Change::Subscribe(topic.clone(), qos));
+        }
+    }
+
+    fn unsubscribe(&mut self, entity: &Entity) {
+        if entity.subscription.is_none() {
+            return;
+        }
+        for topic in distinct(entity) {
+            let Some(count) = self.subscriptions.get_mut(topic) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.subscriptions.remove(topic);
+                self.changes.push(Change::Unsubscribe(topic.clone()));
+            }
+        }
+    }
+
+    /// Tells the host of nodes that came, changed or went.
+    pub(crate) fn flush(&mut self, out: &mut Actions) {
+        self.removed.drain(..).for_each(|number| out.remove_node(number));
+        for slot in std::mem::take(&mut self.dirty) {
+            if let Some(node) = self.nodes.get_mut(slot).and_then(Option::as_mut) {
+                node.declare(out);
+            }
+        }
+    }
+
+    /// Whether the broker is there: without it nothing is known of any node.
+    pub(crate) fn set_reachable(&mut self, is_reachable: bool, out: &mut Actions) {
+        for node in self.nodes.iter_mut().flatten() {
+            node.set_reachable(is_reachable);
+            node.tell_state(out);
+        }
+    }
+
+    /// How a field is set.
+    pub(crate) fn command(&self, node: NodeNumber, field: u16) -> Option<(&FieldSpec, &Command)> {
+        let spec = self.node_by_number(node)?.field(field)?;
+        Some((spec, spec.command.as_ref()?))
+    }
+
+    /// Reports a value that no topic will ever confirm.
+    pub(crate) fn assume(&mut self, node: NodeNumber, field: &str, value: Value, now: Timestamp, out: &mut Actions) {
+        let node = self.numbers.get(&node).and_then(|slot| self.nodes.get_mut(*slot)).and_then(Option::as_mut);
+        let Some(node) = node else { return };
+        if let Some(number) = node.number_of_field(field) {
+            node.declare(out);
+            out.report(node.number, now, vec![Sample::new(number, value)]);
+        }
+    }
+}
+
+impl Topic {
+    /// Sorted by node, so that each node gets one report.
+    fn insert(&mut self, binding: Binding) {
+        let at = self.bindings.partition_point(|other| other.slot <= binding.slot);
+        self.bindings.insert(at, binding);
+    }
+}
+
+fn distinct(entity: &Entity) -> Vec<&String> {
+    let mut topics: Vec<&String> = entity.topics().collect();
+    topics.sort();
+    topics.dedup();
+    topics
+}
+
+/// Why a payload gives nothing.
+enum Trouble {
+    NotText,
+    NotJson,
+    NothingMapped,
+    Field(String, Mismatch),
+}
+
+/// A payload that can be looked into.
+struct Reading<'a> {
+    text: &'a str,
+    document: Option<Document<'a>>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(payload: &'a [u8], needs_json: bool, tape: &'a mut Tape) -> Result<Self, Trouble> {
+        let text = str::from_utf8(payload).map_err(|_| Trouble::NotText)?;
+        // An empty payload deletes a retained message: nothing to read, and nothing wrong.
+        let document = (needs_json && !text.is_empty()).then(|| Document::parse(text, tape)).transpose();
+        document.map(|document| Self { text, document }).map_err(|NotJson| Trouble::NotJson)
+    }
+}
+
+fn report_all(
+    topic: &Topic,
+    nodes: &mut [Option<Node>],
+    reading: &Reading<'_>,
+    arrival: &Arrival<'_>,
+    reports: &mut u32,
+    out: &mut Actions,
+) -> Option<Trouble> {
+    let mut trouble = None;
+    let mut found_any = reading.text.is_empty();
+    for bindings in topic.bindings.chunk_by(|one, other| one.slot == other.slot) {
+        let node = bindings.first().and_then(|binding| nodes.get_mut(binding.slot)).and_then(Option::as_mut);
+        let Some(node) = node else { continue };
+        let mut samples = Vec::with_capacity(bindings.len());
+        for binding in bindings {
+            match binding.role {
+                Role::Field(number) => {
+                    let Some(field) = node.field(number) else { continue };
+                    let extracted = field.extract.get(reading.text, reading.document);
+                    found_any |= extracted != Extracted::Nothing;
+                    match field.kind.read(&extracted) {
+                        Ok(value) => samples.extend(value.map(|value| Sample::new(number, value))),
+                        Err(mismatch) => trouble = Some(Trouble::Field(field.field.name.clone(), mismatch)),
+                    }
+                }
+                Role::Availability(position) => {
+                    found_any = true;
+                    node.hear(position, reading.text, reading.document);
+                }
+            }
+        }
+        report(node, samples, arrival, reports, out);
+    }
+    trouble.or_else(|| (!found_any && topic.is_declared).then_some(Trouble::NothingMapped))
+}
+
+fn report(node: &mut Node, samples: Vec<Sample>, arrival: &Arrival<'_>, reports: &mut u32, out: &mut Actions) {
+    if !samples.is_empty() {
+        node.declare(out);
+        node.hear_reading();
+        match arrival.receipt {
+            Some(first) => out.report_for_receipt(node.number, arrival.now, samples, first + u64::from(*reports)),
+            None => out.report(node.number, arrival.now, samples),
+        }
+        *reports += u32::from(arrival.receipt.is_some());
+    }
+    node.tell_state(out);
+}
+
+/// Once per topic: a device that is wrong once is wrong for hours.
+fn warn(topic: &mut Topic, name: &str, trouble: Option<Trouble>, out: &mut Actions) {
+    let Some(trouble) = trouble.filter(|_| !topic.warned) else { return };
+    topic.warned = true;
+    let what = match trouble {
+        Trouble::NotText => "the payload is not UTF-8".to_owned(),
+        Trouble::NotJson => "the payload is not JSON, which its mapping needs".to_owned(),
+        Trouble::NothingMapped => "the payload has nothing of what is mapped".to_owned(),
+        Trouble::Field(field, Mismatch(expected)) => format!("field {field:?} expects {expected}"),
+    };
+    out.log(Level::Warn, format!("topic {name:?}: {what}; said once per topic"));
+}
+
+/// The text of a scalar, for availability.
+pub(super) fn text_of<'a>(extracted: &'a Extracted<'a>) -> std::borrow::Cow<'a, str> {
+    match extracted {
+        Extracted::Scalar(Scalar::Text(text)) => std::borrow::Cow::Borrowed(text.trim()),
+        other => other.text(),
+    }
+}
