@@ -100,3 +100,6 @@ impl Transport {
         self.slots.counts()
     }
 }
+
+#[cfg(test)]
+mod tests;
