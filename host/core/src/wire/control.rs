@@ -7,5 +7,6 @@ mod parameter;
 mod request;
 
 pub use answer::{Answer, Refusal, condition_of, parameter_error, success};
-pub use parameter::{FormParameter, Given, form, typed};
+pub(crate) use answer::code_of;
+pub use parameter::{FormParameter, Given, form, type_of, typed};
 pub use request::{GetForm, Parameter, Request, Set};

@@ -7,6 +7,7 @@ mod write;
 
 pub use answer::{Answer, Progress};
 pub use request::{Read, Request};
-pub use write::{accepted, cancelled, data, done, failure, refuse, split, started};
+pub use write::{accepted, cancelled, data, done, refuse, split, started};
 
-pub(crate) use field::kinds_of;
+pub(crate) use field::with_kinds_wanted;
+pub(crate) use request::{bounded, few_enough, id_name, id_of, kinds_wanted, node_tag, nodes_of};

@@ -21,6 +21,13 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Sets an attribute. Names are ours and well formed.
+pub(crate) fn set(element: &mut Element, name: &str, value: &str) {
+    if let Ok(name) = NcName::try_from(name) {
+        element.set_attr(Namespace::NONE, name, clean(value).into_owned());
+    }
+}
+
 /// An element being built.
 pub(crate) struct Tag(Element);
 
@@ -29,11 +36,15 @@ impl Tag {
         Self(Element::bare(name, ns))
     }
 
-    /// Sets an attribute. Names are ours and well formed.
+    /// Also declares a prefix that values, not names, make use of.
+    pub(crate) fn declaring(name: &str, ns: &str, prefix: &str, prefix_ns: &str) -> Self {
+        let declared = Element::builder(name, ns).prefix(Some(prefix.to_owned()), prefix_ns);
+        declared.map_or_else(|_| Self::new(name, ns), |builder| Self(builder.build()))
+    }
+
+    /// Sets an attribute.
     pub(crate) fn attr(mut self, name: &str, value: impl AsRef<str>) -> Self {
-        if let Ok(name) = NcName::try_from(name) {
-            self.0.set_attr(Namespace::NONE, name, clean(value.as_ref()).into_owned());
-        }
+        set(&mut self.0, name, value.as_ref());
         self
     }
 
@@ -88,6 +99,12 @@ impl Tag {
 
     pub(crate) fn build(self) -> Element {
         self.0
+    }
+}
+
+impl From<Element> for Tag {
+    fn from(element: Element) -> Self {
+        Self(element)
     }
 }
 
