@@ -146,3 +146,6 @@ fn read_file<T>(
         _ => Err(fail(problems)),
     }
 }
+
+#[cfg(test)]
+mod tests;

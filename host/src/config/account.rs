@@ -229,6 +229,10 @@ impl Protection {
 fn accounts(field: &Field<'_>) -> Option<BTreeMap<String, Secret>> {
     let section = field.section()?;
     let account = |(name, field): (&str, Field<'_>)| {
+        if name == "bridge" {
+            field.complain("\"bridge\" is tombolo's own account; give the person's account another name");
+            return None;
+        }
         if jid::NodePart::new(name).is_err() {
             field.complain(format!("\"{name}\" cannot be the name of an account"));
             return None;

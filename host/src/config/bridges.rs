@@ -111,7 +111,7 @@ impl Default for Limits {
 /// Reads `[bridges]`.
 pub(super) fn read(section: &Section<'_>) -> BTreeMap<String, Bridge> {
     let bridge = |(name, field): (&str, Field<'_>)| {
-        check_name(&field, name, "bridge");
+        check_name(&field, name, "a bridge");
         if name == "MeteringTopology" {
             field.complain("MeteringTopology is the union of all bridges; give the bridge another name");
         }
@@ -128,13 +128,14 @@ impl Bridge {
             field.complain("mirrors are not supported by this version; remove the line");
         }
         let endpoints = section.take("endpoints").and_then(|field| field.section());
+        let endpoints = endpoints.map(|section| read_endpoints(&section));
         let settings = section.take("settings").map(|field| Settings::read(&field));
         let limits = section.take("limits").and_then(|field| field.section()).map(Limits::read);
         section.finish();
         Some(Self {
             line,
             plugin: plugin?,
-            endpoints: endpoints.map(|section| read_endpoints(&section)).unwrap_or_default(),
+            endpoints: endpoints.unwrap_or_default(),
             settings: settings.unwrap_or_else(Settings::empty),
             limits: limits.unwrap_or_default(),
         })
@@ -143,7 +144,7 @@ impl Bridge {
 
 fn read_endpoints(section: &Section<'_>) -> BTreeMap<String, Endpoint> {
     let endpoint = |(name, field): (&str, Field<'_>)| {
-        check_name(&field, name, "endpoint");
+        check_name(&field, name, "an endpoint");
         Some((name.to_owned(), Endpoint::read(field.section()?)?))
     };
     section.entries().filter_map(endpoint).collect()
