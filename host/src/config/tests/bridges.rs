@@ -1,0 +1,171 @@
+//! Bridges, their endpoints and settings, and the rules, as operators write them.
+
+use super::*;
+
+#[test]
+fn what_later_versions_do_is_refused_by_name() {
+    let place = Place::new();
+    let complaints = place
+        .complaints("[xmpp.component]\ndomain = \"iot.example.org\"\nserver = \"127.0.0.1:5347\"\nsecret = \"x\"\n");
+    assert_eq!(complaints.len(), 1);
+    assert!(
+        complaints[0].starts_with("1: xmpp.component: components are not supported by this version"),
+        "{complaints:?}"
+    );
+    let complaints = place.complaints("[xmpp]\njid = \"a@b\"\n[xmpp.local]\n[xmpp.component]\ndomain = \"a@b\"\n");
+    assert!(complaints.iter().any(|it| it.contains("excludes jid, local in [xmpp]")), "{complaints:?}");
+    assert!(complaints.iter().any(|it| it.starts_with("5: xmpp.component.domain:")), "{complaints:?}");
+    let bridge = "[bridges.home]\nplugin = \"mqtt\"\n";
+    for (text, what) in [
+        ("mirror = [\"plant@example.com/*\"]\n", "6: bridges.home.mirror: mirrors are not supported by this version"),
+        (
+            "endpoints.a = { listen = \"tcp://0.0.0.0:1\" }\n",
+            "6: bridges.home.endpoints.a.listen: endpoints of this kind are not",
+        ),
+        (
+            "endpoints.a = { group = \"239.255.255.250:1900\" }\n",
+            "6: bridges.home.endpoints.a.group: endpoints of this",
+        ),
+        ("endpoints.a = { serve = \"http://0.0.0.0:80\" }\n", "6: bridges.home.endpoints.a.serve: endpoints of this"),
+        (
+            "endpoints.a = { connect = \"coap://a\" }\n",
+            "6: bridges.home.endpoints.a.connect: \"coap\" is not supported by this",
+        ),
+        (
+            "endpoints.a = { connect = [\"http://a\"] }\n",
+            "6: bridges.home.endpoints.a.connect: several targets are not",
+        ),
+    ] {
+        let complaint = place.complaint(&format!("{bridge}{text}"));
+        assert!(complaint.starts_with(what), "{complaint}");
+    }
+}
+
+#[test]
+fn endpoints_that_make_no_sense_are_explained() {
+    let place = Place::new();
+    let (certificate, key) = certificate();
+    place.write("c.pem", &certificate);
+    place.write("k.pem", &key);
+    let endpoint = |text: &str| format!("[bridges.home]\nplugin = \"mqtt\"\nendpoints.a = {{ {text} }}\n");
+    for (text, what) in [
+        ("connect = \"broker.lan\"", "connect: `broker.lan` is no endpoint"),
+        ("connect = \"mqt://broker.lan\"", "connect: scheme `mqt` is not supported"),
+        ("connect = \"tcp://device\"", "connect: `tcp://device` needs a port"),
+        ("connect = \"mqtt://a\", ca = \"c.pem\"", "ca: means nothing without TLS; use mqtts://"),
+        ("connect = \"tcp://a:1\", server_name = \"b\"", "server_name: means nothing without TLS; use tls://"),
+        ("connect = \"mqtts://a\", ca = \"none.pem\"", "ca: cannot use none.pem: No such file"),
+        ("connect = \"mqtts://a\", ca = \"k.pem\"", "ca: cannot use k.pem: no certificate in PEM form found"),
+        ("connect = \"mqtts://a\", certificate = \"c.pem\"", "certificate: a certificate and its key come together"),
+        ("connect = \"mqtts://a\", key = \"k.pem\"", "key: a certificate and its key come together"),
+        ("connect = \"mqtts://a\", certificate = \"c.pem\", key = \"c.pem\"", "key: no private key in PEM form found"),
+        ("connect = \"mqtts://a\", server_name = \"not a name\"", "server_name: \"not a name\" is no name"),
+        ("connect = \"mqtts://a\", addresses = [\"10.0.0.0/8\"]", "addresses: \"10.0.0.0/8\" is no address"),
+    ] {
+        let complaint = place.complaint(&endpoint(text));
+        assert!(complaint.starts_with(&format!("6: bridges.home.endpoints.a.{what}")), "{complaint}");
+    }
+    let text = endpoint(
+        "connect = \"mqtts://a\", certificate = \"c.pem\", key = { file = \"k.pem\" }, addresses = [\"10.0.0.7\"]",
+    );
+    let config = place.load(&format!("{XMPP}{text}")).unwrap_or_else(|error| panic!("{error}"));
+    let endpoint = &config.bridges["home"].endpoints["a"];
+    assert_eq!(endpoint.identity.as_ref().unwrap().key.expose(), key.trim_end_matches('\n'));
+    assert!(!format!("{config:?}").contains("PRIVATE KEY"));
+    let permit = config.bridges["home"].grants("home").check("a", None).unwrap();
+    assert!(permit.allows("10.0.0.7".parse().unwrap()).is_ok());
+    assert!(permit.allows("10.0.0.8".parse().unwrap()).is_err());
+}
+
+#[test]
+fn names_and_limits_have_bounds() {
+    let place = Place::new();
+    for (text, what) in [
+        ("[bridges.\"my home\"]\nplugin = \"x\"\n", "4: bridges.\"my home\": the name of a bridge has 1 to 64"),
+        ("[bridges.MeteringTopology]\nplugin = \"x\"\n", "4: bridges.MeteringTopology: MeteringTopology is the union"),
+        ("[bridges.home]\nplugin = \"../x\"\n", "5: bridges.home.plugin: write the plugin's file name"),
+        (
+            "[bridges.a]\nplugin = \"x\"\nlimits.memory = \"1 B\"\n",
+            "6: bridges.a.limits.memory: \"1 B\" is out of bounds; write 1 MiB to 4 GiB",
+        ),
+        (
+            "[bridges.a]\nplugin = \"x\"\nlimits.memory = \"5 GiB\"\n",
+            "6: bridges.a.limits.memory: \"5 GiB\" is out of bounds",
+        ),
+        (
+            "[bridges.a]\nplugin = \"x\"\nlimits.deadline = \"1 h\"\n",
+            "6: bridges.a.limits.deadline: \"1 h\" is out of bounds; write 1 ms to 10 s",
+        ),
+        ("[admin]\nlisten = \"9464\"\n", "5: admin.listen: \"9464\" is no address and port"),
+        ("[admin]\n", "4: admin: \"listen\" is missing"),
+    ] {
+        let complaint = place.complaint(text);
+        assert!(complaint.starts_with(what), "{complaint}");
+    }
+}
+
+#[test]
+fn rules_that_can_never_fit_are_refused() {
+    let place = Place::new();
+    let rule =
+        |who: &str, may: &str, nodes: &str| format!("[[allow]]\nwho = [{who}]\nmay = [{may}]\nnodes = [{nodes}]\n");
+    for (text, what) in [
+        (
+            rule("\"a@b/phone\"", "", "\"*\""),
+            "5: allow.who: \"a@b/phone\": rules name accounts, without a resource; write \"a@b\"",
+        ),
+        (rule("\"*@b/phone\"", "", "\"*\""), "5: allow.who: \"*@b/phone\": rules name accounts"),
+        (rule("\"@\"", "", "\"*\""), "5: allow.who: \"@\" is no JID"),
+        (
+            rule("\"a@b\"", "\"raed\"", "\"*\""),
+            "6: allow.may: \"raed\" is not known; write one of \"see\", \"read\", \"control\"; did you mean",
+        ),
+        (rule("\"a@b\"", "", "\"home\""), "7: allow.nodes: \"home\" fits no node; write BRIDGE/NODE, as in \"home/*\""),
+        (
+            "[[allow]]\nwho = \"a@b\"\nmay = []\nnodes = []\n".to_owned(),
+            "5: allow.who: a text stands where a list in brackets belongs",
+        ),
+        ("[[allow]]\nwho = []\nmay = []\n".to_owned(), "4: allow: \"nodes\" is missing; write nodes = [\"BRIDGE/*\"]"),
+        ("[allow]\n".to_owned(), "4: allow: a table stands where a list in brackets belongs"),
+    ] {
+        let complaint = place.complaint(&text);
+        assert!(complaint.starts_with(what), "{complaint}");
+    }
+}
+
+#[test]
+fn rules_compare_jids_as_servers_write_them() {
+    let config =
+        good("[[allow]]\nwho = [\"Alice@Example.ORG\", \"*@OPS.example.org\"]\nmay = [\"see\"]\nnodes = [\"*\"]\n");
+    let policy = Policy::new(config.allow);
+    for jid in ["alice@example.org", "bob@ops.example.org"] {
+        assert!(policy.knows(&jid::BareJid::new(jid).unwrap()), "{jid}");
+    }
+}
+
+#[test]
+fn settings_keep_their_types_and_know_their_lines() {
+    let config = good(
+        r#"[bridges.home]
+plugin = "mqtt"
+[bridges.home.settings]
+hex = 0xff
+ratio = 1.5
+when = 1979-05-27
+on = true
+[[bridges.home.settings.devices]]
+"a/b" = "x"
+"#,
+    );
+    let settings = &config.bridges["home"].settings;
+    let wanted = serde_json::json!({
+        "hex": 255, "ratio": 1.5, "when": "1979-05-27", "on": true, "devices": [{ "a/b": "x" }]
+    });
+    assert_eq!(settings.expose(), &wanted);
+    let line = |pointer| settings.line(pointer).map(|line| line.0);
+    assert_eq!(
+        [line(""), line("/hex"), line("/devices/0/a~1b"), line("/on/deeper")],
+        [Some(6), Some(7), Some(12), Some(10)]
+    );
+    assert!(Place::new().complaint("[bridges.a]\nplugin = \"x\"\nsettings.x = inf\n").contains("out of range"));
+}
