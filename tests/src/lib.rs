@@ -4,7 +4,11 @@
 //! the test's business.
 #![allow(clippy::missing_errors_doc)]
 
+pub mod native;
+pub mod pattern;
 pub mod peer;
 pub mod prosody;
+pub mod script;
 pub mod service;
+pub mod transcript;
 pub mod world;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use minidom::Element;
 use serde_json::{Value, json};
 use tombolo_dev::process::{Process, bound};
 use tombolo_dev::{Outcome, place};
@@ -90,7 +91,12 @@ impl Peer {
 
     /// The first stanza after a mark that fits; waits for it.
     pub fn wait_stanza(&self, mark: usize, fits: impl Fn(&str) -> bool) -> Option<String> {
-        let line = self.lines.wait_from(mark, ANSWER_WITHIN, |line| member(line, "stanza").is_some_and(|xml| fits(&xml)))?;
+        self.wait_stanza_within(ANSWER_WITHIN, mark, fits)
+    }
+
+    /// The same with a limit of the test's own.
+    pub fn wait_stanza_within(&self, limit: Duration, mark: usize, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let line = self.lines.wait_from(mark, limit, |line| member(line, "stanza").is_some_and(|xml| fits(&xml)))?;
         member(&line, "stanza")
     }
 
@@ -104,6 +110,18 @@ impl Peer {
         let line = self.lines.wait_from(mark, ANSWER_WITHIN, |line| member(line, "event").is_some_and(|event| event == name));
         line.map(|_| ()).ok_or_else(|| format!("slixmpp was not {name} in time").into())
     }
+}
+
+/// The values of a field in a message that belongs to a subscription or readout, in the order of the message; short names.
+pub fn values_in(stanza: &str, subscription: &str, field: &str) -> Vec<String> {
+    let Ok(message) = stanza.parse::<Element>() else { return Vec::new() };
+    let answers = message.children().filter(|child| child.name() == "resp" && child.attr("id") == Some(subscription));
+    answers.flat_map(|answer| values_below(answer, field)).collect()
+}
+
+fn values_below(element: &Element, field: &str) -> Vec<String> {
+    let own = element.attr("v").filter(|_| element.attr("n") == Some(field)).map(str::to_owned);
+    own.into_iter().chain(element.children().flat_map(|child| values_below(child, field))).collect()
 }
 
 fn member(line: &str, name: &str) -> Option<String> {

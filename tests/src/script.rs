@@ -1,0 +1,268 @@
+//! Conformance dialogues: a script of stanzas and bridge actions, driven against the hub in this process with a clock of its own.
+//!
+//! Owns the format (`tests/conformance/README.md` tells it) and the house that every script finds. Everything that the hub does must stand in
+//! the script: what is left over at its end is an error.
+
+use std::collections::VecDeque;
+
+use minidom::Element;
+use tombolo_core::hub::{Hub, HubConfig, Output};
+use tombolo_core::model::bridge::{Read, Report};
+use tombolo_core::model::{
+    Action, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Readout, Reading, ReasonCode, Sample,
+    Timestamp, Value, ValueType,
+};
+use tombolo_core::policy::{May, Policy, Rule};
+use tombolo_core::wire::{lexical, stanza};
+
+use crate::pattern::mismatch;
+
+const ME: &str = "bridge@example.org/tombolo";
+const BRIDGE: &str = "home";
+const BEGIN: &str = "2026-01-31T12:00:00Z";
+
+/// Runs a script; an error names line and reason.
+pub fn run(script: &str) -> Result<(), String> {
+    let mut stage = Stage::new()?;
+    let mut lines = script.lines().enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        let line = line.trim_end();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut block = String::new();
+        while let Some((_, more)) = lines.next_if(|(_, next)| next.starts_with(' ')) {
+            block.push_str(more.trim());
+            block.push(' ');
+        }
+        stage.step(line, block.trim()).map_err(|reason| format!("line {}: {line}: {reason}", index + 1))?;
+    }
+    stage.end()
+}
+
+struct Stage {
+    hub: Hub,
+    now: Timestamp,
+    stanzas: VecDeque<Element>,
+    events: VecDeque<Event>,
+    items: Vec<u64>,
+    /// The last request that the bridge got.
+    request: u64,
+}
+
+impl Stage {
+    fn new() -> Result<Self, String> {
+        let now = Timestamp::parse(BEGIN).ok_or("the clock")?;
+        let config = HubConfig { name: "tombolo".into(), version: "0.1".into(), policy: rules(), ..HubConfig::default() };
+        let mut hub = Hub::new(config);
+        hub.bridge_added(BRIDGE, "The house", now);
+        for node in house() {
+            hub.handle_bridge(BRIDGE, Action::PutNode(Box::new(node)), now);
+        }
+        hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, now);
+        while hub.poll_output().is_some() {}
+        Ok(Self { hub, now, stanzas: VecDeque::new(), events: VecDeque::new(), items: Vec::new(), request: 0 })
+    }
+
+    fn step(&mut self, line: &str, block: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["->", who] => self.hear(who, block)?,
+            ["<-", who] => return self.expect_stanza(who, block),
+            [BRIDGE, "reports", node, values @ ..] => self.report(node, values, None)?,
+            [BRIDGE, "answers", node, values @ ..] => self.report(node, values, Some(self.request))?,
+            [BRIDGE, "completes"] => self.act(Action::Complete { id: self.request, outcome: Ok(()) }),
+            [BRIDGE, "fails", reason @ ..] => {
+                let failure = Failure::new(ReasonCode::Unreachable, reason.join(" "));
+                self.act(Action::Complete { id: self.request, outcome: Err(failure) });
+            }
+            [BRIDGE, "removes", node] => self.act(Action::RemoveNode(find(node)?.number)),
+            [BRIDGE, expected @ ..] => return self.expect_event(&expected.join(" ")),
+            ["wait", seconds] => self.wait(seconds.parse().map_err(|_| "no number of seconds")?),
+            ["durable"] => self.durable(),
+            ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
+            ["offline"] => self.hub.session_offline(self.now),
+            ["nothing"] => return self.end(),
+            _ => return Err("no such step".to_owned()),
+        }
+        self.drain();
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Stanza { item, stanza } => {
+                    self.items.extend(item);
+                    self.stanzas.push_back(stanza);
+                }
+                Output::Event { event, .. } => self.events.push_back(event),
+                Output::Refused { .. } => {}
+            }
+        }
+    }
+
+    /// As it comes from the session: mended, with the sender that the server vouches for.
+    fn hear(&mut self, who: &str, block: &str) -> Result<(), String> {
+        let element = parse(block, &format!("from='{}' to='{ME}'", jid(who)))?;
+        self.hub.handle_stanza(&stanza::mend(element), self.now);
+        Ok(())
+    }
+
+    fn expect_stanza(&mut self, who: &str, block: &str) -> Result<(), String> {
+        let found = self.stanzas.pop_front().ok_or("nothing was sent")?;
+        if found.attr("to") != Some(jid(who).as_str()) {
+            return Err(format!("went to {:?}: {}", found.attr("to"), String::from(&found)));
+        }
+        // The hub numbers its messages; a script does not repeat that.
+        let id = if block.starts_with("<message") && !block.contains("<message id=") { "id='*'" } else { "" };
+        let pattern = parse(block, &format!("to='{}' {id}", jid(who)))?;
+        match mismatch(&pattern, &found) {
+            None => Ok(()),
+            Some(reason) => Err(format!("{reason}\n  found {}", String::from(&found))),
+        }
+    }
+
+    fn expect_event(&mut self, expected: &str) -> Result<(), String> {
+        let event = self.events.pop_front().ok_or("the bridge was told nothing")?;
+        let told = self.digest(&event);
+        if told == expected { Ok(()) } else { Err(format!("the bridge was told: {told}")) }
+    }
+
+    /// An event as a script writes it; remembers the request.
+    fn digest(&mut self, event: &Event) -> String {
+        match event {
+            Event::Read(Read { id, nodes, .. }) => {
+                self.request = *id;
+                let names: Vec<String> = nodes.iter().map(|number| node_name(*number)).collect();
+                format!("is asked for {}", names.join(" "))
+            }
+            Event::Write { id, node, settings } => {
+                self.request = *id;
+                let fields = house().into_iter().find(|known| known.number == *node).map(|node| node.fields).unwrap_or_default();
+                let texts = settings.iter().map(|setting| {
+                    let name = fields.get(usize::from(setting.field)).map_or("?", |field| field.name.as_str());
+                    format!("{name}={}", lexical::text(&setting.value))
+                });
+                format!("is told {} {}", node_name(*node), texts.collect::<Vec<_>>().join(" "))
+            }
+            Event::Cancelled(_) => "is no longer asked".to_owned(),
+            Event::Wanted(node) => format!("has {} wanted", node_name(*node)),
+            Event::Unwanted(node) => format!("has {} unwanted", node_name(*node)),
+            Event::Stored(receipt) => format!("has receipt {receipt} stored"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.hub.handle_bridge(BRIDGE, action, self.now);
+    }
+
+    /// Values as `NAME=VALUE`; `receipt=N` asks for one.
+    fn report(&mut self, node: &str, values: &[&str], answers: Option<u64>) -> Result<(), String> {
+        let node = find(node)?;
+        let (mut samples, mut receipt) = (Vec::new(), None);
+        for value in values {
+            let (name, text) = value.split_once('=').ok_or("values are NAME=VALUE")?;
+            match node.fields.iter().position(|field| field.name == name) {
+                Some(index) => samples.push(sample(index, &node.fields, text)?),
+                None if name == "receipt" => receipt = Some(text.parse().map_err(|_| "no number")?),
+                None => return Err(format!("no field {name}")),
+            }
+        }
+        let reading = Reading { node: node.number, at: self.now, samples };
+        self.act(Action::Report(Report { reading, answers, receipt }));
+        Ok(())
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now = self.now.plus_ms(seconds * 1000);
+        while self.hub.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.hub.handle_timeout(self.now);
+        }
+    }
+
+    fn durable(&mut self) {
+        for item in std::mem::take(&mut self.items) {
+            self.hub.handle_durable(item, self.now);
+        }
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        match (self.stanzas.front(), self.events.front().cloned()) {
+            (None, None) => Ok(()),
+            (Some(stanza), _) => Err(format!("left over: {}", String::from(stanza))),
+            (None, Some(event)) => Err(format!("left over: home {}", self.digest(&event))),
+        }
+    }
+}
+
+fn sample(index: usize, fields: &[Field], text: &str) -> Result<Sample, String> {
+    let field = fields.get(index).ok_or("no such field")?;
+    let value = match field.value_type {
+        ValueType::Enumeration => Value::Member(text.to_owned()),
+        kind => lexical::parse(text, kind).ok_or_else(|| format!("{text} is no {kind:?}"))?,
+    };
+    Ok(Sample { field: u16::try_from(index).map_err(|error| error.to_string())?, value, quality: Quality::empty() })
+}
+
+/// A stanza as a script writes it: without namespace and addresses.
+fn parse(block: &str, attributes: &str) -> Result<Element, String> {
+    let name_ends = block.find([' ', '/', '>']).ok_or("no stanza")?;
+    let (name, rest) = block.split_at(name_ends);
+    format!("{name} xmlns='jabber:client' {attributes}{rest}").parse().map_err(|error| format!("{error}: {block}"))
+}
+
+fn jid(who: &str) -> String {
+    if who.contains('@') { who.to_owned() } else { format!("{who}@example.org/phone") }
+}
+
+/// Alice may everything, Bob may see and read the lamp; nobody else may anything.
+fn rules() -> Policy {
+    Policy::new(vec![
+        Rule::new(&["alice@example.org"], May::SEE | May::READ | May::CONTROL, &["home/*"], &["*"]),
+        Rule::new(&["bob@example.org"], May::SEE | May::READ, &["home/lamp"], &["*"]),
+    ])
+}
+
+/// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.
+fn house() -> Vec<Node> {
+    let range = Constraint { minimum: Some(0.0), maximum: Some(100.0), ..Constraint::default() };
+    let modes = Constraint { members: vec!["auto".into(), "off".into()], ..Constraint::default() };
+    let momentary = FieldKinds::MOMENTARY;
+    vec![
+        node(1, "kitchen", None, Readout::Reported, Vec::new()),
+        node(2, "lamp", Some(1), Readout::Reported, vec![
+            field("Power", ValueType::Boolean, "", momentary, Some(Constraint::default())),
+            field("Level", ValueType::Int32, "%", momentary, Some(range)),
+            field("Mode", ValueType::Enumeration, "", FieldKinds::STATUS, Some(modes)),
+        ]),
+        node(3, "thermometer", Some(1), Readout::Reported, vec![
+            field("Temperature", ValueType::Quantity, "°C", momentary, None),
+            field("Uptime", ValueType::Int64, "", FieldKinds::STATUS, None),
+        ]),
+        node(4, "meter", None, Readout::OnRequest, vec![
+            field("Energy", ValueType::Quantity, "kWh", momentary, None),
+            field("Serial", ValueType::Text, "", FieldKinds::IDENTITY, None),
+        ]),
+    ]
+}
+
+fn node(number: u32, id: &str, parent: Option<u32>, readout: Readout, fields: Vec<Field>) -> Node {
+    let (commands, extras) = (Vec::new(), Vec::new());
+    let (node_type, label) = ("test.device".to_owned(), String::new());
+    Node { number, id: id.to_owned(), parent, node_type, label, state: NodeState::Online, readout, fields, commands, extras }
+}
+
+fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldKinds, control: Option<Constraint>) -> Field {
+    let (label, description) = (String::new(), String::new());
+    Field { name: name.to_owned(), value_type, unit: unit.to_owned(), kinds, control, label, description }
+}
+
+fn find(name: &str) -> Result<Node, String> {
+    house().into_iter().find(|node| node.id == name).ok_or_else(|| format!("the house has no {name}"))
+}
+
+fn node_name(number: u32) -> String {
+    house().into_iter().find(|node| node.number == number).map_or_else(|| number.to_string(), |node| node.id)
+}
