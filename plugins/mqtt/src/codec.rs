@@ -22,8 +22,6 @@ pub(crate) const PINGREQ: [u8; 2] = [0xC0, 0];
 
 /// Reasons of MQTT 5 that this side gives or looks for.
 pub(crate) mod reason {
-    /// No matching subscribers: accepted, and nobody there to receive it.
-    pub(crate) const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
     pub(crate) const DISCONNECT_WITH_WILL: u8 = 0x04;
     pub(crate) const MALFORMED: u8 = 0x81;
     pub(crate) const PROTOCOL_ERROR: u8 = 0x82;

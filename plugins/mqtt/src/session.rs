@@ -115,10 +115,23 @@ impl Session {
         if let Some(client_id) = &options.client_id {
             state.client_id.clone_from(client_id);
         }
-        if let Some(version) = options.version.filter(|_| state.link.is_none()) {
-            state.version = version;
-        }
         Self { options, state, outputs: Vec::new() }
+    }
+
+    /// A session that knows only a checkpoint. `open` are connections of the instance that was lost; they end.
+    pub(crate) fn recover(options: Options, mut state: State, seed: u64, open: &[u64]) -> Self {
+        let fresh = State::new(&options, seed);
+        state = state.checkpoint();
+        // The broker may hold ids of the lost instance: beginning elsewhere makes meeting them unlikely.
+        state.next_packet_id = fresh.next_packet_id;
+        state.seed = fresh.seed;
+        state.next_connection = open.iter().max().map_or(0, |last| last + 1).max(state.next_connection);
+        Self::resume(options, state)
+    }
+
+    /// Asks for every filter again, because the retained messages are wanted again.
+    pub(crate) fn refresh(&mut self) {
+        self.state.filters.refresh();
     }
 
     /// Everything that survives a swap.
@@ -146,6 +159,9 @@ impl Session {
 
     /// Asks for a new connection.
     pub(crate) fn open(&mut self) {
+        if let Some(version) = self.options.version {
+            self.state.version = version;
+        }
         let connection = self.state.next_connection;
         self.state.next_connection += 1;
         self.state.link = Some(Link::new(connection));
@@ -332,6 +348,3 @@ impl Session {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

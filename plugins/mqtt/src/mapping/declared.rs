@@ -46,7 +46,9 @@ pub(crate) struct Declared {
     memory: Memory,
     /// Bound topics of which a field still waits for its first value.
     open: BTreeSet<String>,
-    ignored: Map<String, ()>,
+    /// Topics that were matched against the patterns already.
+    seen: Map<String, ()>,
+    ignored: usize,
 }
 
 #[derive(Debug)]
@@ -127,9 +129,18 @@ impl Declared {
         trouble
     }
 
-    /// Whether a message on this topic has to be looked at here.
-    pub(crate) fn is_open(&self, topic: &str, is_bound: bool) -> bool {
-        if is_bound { !self.open.is_empty() && self.open.contains(topic) } else { !self.ignored.contains_key(topic) }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// Whether no pattern was tried on this topic yet.
+    pub(crate) fn is_new(&self, topic: &str) -> bool {
+        !self.devices.is_empty() && !self.seen.contains_key(topic)
+    }
+
+    /// Whether a field of this topic still waits for its first value.
+    pub(crate) fn is_open(&self, topic: &str) -> bool {
+        !self.open.is_empty() && self.open.contains(topic)
     }
 
     /// Binds a topic that no node knows yet; gives whether a pattern matched.
@@ -145,10 +156,12 @@ impl Declared {
                 }
             }
         }
+        self.ignored += usize::from(!is_known);
+        if is_known || self.ignored <= IGNORED_MAX {
+            self.seen.insert(topic.to_owned(), ());
+        }
         if is_known {
             self.memory.topics.insert(topic.to_owned());
-        } else if self.ignored.len() < IGNORED_MAX {
-            self.ignored.insert(topic.to_owned(), ());
         }
         if is_open { self.open.insert(topic.to_owned()) } else { self.open.remove(topic) };
         Ok(is_known)

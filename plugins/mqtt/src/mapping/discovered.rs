@@ -94,7 +94,7 @@ impl Discovered {
             self.remove(topic, registry);
             return Ok(());
         }
-        let about = self.about(&config);
+        let about = self.about(&config, registry);
         if self.nodes.get(topic).is_some_and(|before| *before != about.id) {
             self.remove(topic, registry);
             self.memory.ids.insert(config.device_key(), about.id.clone());
@@ -122,12 +122,12 @@ impl Discovered {
     }
 
     /// A device keeps the id that it got first, whatever it is called later.
-    fn about(&mut self, config: &Config) -> About {
+    fn about(&mut self, config: &Config, registry: &Registry) -> About {
         let key = config.device_key();
         let id = match self.memory.ids.get(&key) {
             Some(id) => id.clone(),
             None => {
-                let id = self.free_id(&config.device_slug(), &key);
+                let id = self.free_id(&config.device_slug(), &key, registry);
                 self.memory.ids.insert(key, id.clone());
                 id
             }
@@ -135,8 +135,8 @@ impl Discovered {
         About { id, label: config.device_name(), extras: config.extras() }
     }
 
-    fn free_id(&self, wish: &str, key: &str) -> String {
-        let is_free = |id: &String| !self.memory.ids.values().any(|other| other == id);
+    fn free_id(&self, wish: &str, key: &str, registry: &Registry) -> String {
+        let is_free = |id: &String| !registry.has(id) && !self.memory.ids.values().any(|other| other == id);
         let qualified = [wish.to_owned(), format!("{wish}-{}", config::slug(key, '-'))];
         let numbered = (2..).map(|number| format!("{wish}-{number}"));
         qualified.into_iter().chain(numbered).find(is_free).unwrap_or_default()

@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 use std::str;
 
-use tombolo_sdk::{Actions, Level, NodeNumber, Sample, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+use tombolo_sdk::{Actions, Level, NodeNumber, Sample, Setting, Timestamp};
 
 use super::hash::{Map, number_of};
 use super::json::{Document, NotJson, Scalar, Tape};
 use super::node::{Node, NodeMemory};
-use super::spec::{About, Command, Entity, FieldSpec};
+use super::spec::{About, Entity};
 use super::template::Extracted;
 use super::value::Mismatch;
-use crate::codec::Qos;
+use crate::codec::{Message, Qos};
 
 /// A subscription that became necessary or superfluous.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,15 @@ enum Role {
     /// Position of the field in the node.
     Field(u16),
     Availability(usize),
+}
+
+/// A value that was set where no topic tells the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Echo {
+    node: NodeNumber,
+    field: String,
+    /// As the field would read it.
+    text: String,
 }
 
 /// What a message is and whether its source waits for an answer.
@@ -227,14 +237,16 @@ impl Registry {
         }
     }
 
-    /// Tells the host of nodes that came, changed or went.
-    pub(crate) fn flush(&mut self, out: &mut Actions) {
+    /// Tells the host of nodes that came, changed or went; gives whether there were any.
+    pub(crate) fn flush(&mut self, out: &mut Actions) -> bool {
+        let has_changed = !self.removed.is_empty() || !self.dirty.is_empty();
         self.removed.drain(..).for_each(|number| out.remove_node(number));
         for slot in std::mem::take(&mut self.dirty) {
             if let Some(node) = self.nodes.get_mut(slot).and_then(Option::as_mut) {
                 node.declare(out);
             }
         }
+        has_changed
     }
 
     /// Whether the broker is there: without it nothing is known of any node.
@@ -245,17 +257,29 @@ impl Registry {
         }
     }
 
-    /// How a field is set.
-    pub(crate) fn command(&self, node: NodeNumber, field: u16) -> Option<(&FieldSpec, &Command)> {
-        let spec = self.node_by_number(node)?.field(field)?;
-        Some((spec, spec.command.as_ref()?))
+    /// The message that sets a field, and what to report of it once it is delivered. None: it cannot be set.
+    pub(crate) fn command(&self, node: NodeNumber, setting: &Setting) -> Option<(Message, Option<Echo>)> {
+        let owner = self.node_by_number(node)?;
+        let spec = owner.field(setting.field)?;
+        let command = spec.command.as_ref()?;
+        let text = command.kind.write(&setting.value);
+        let payload = command.template.as_ref().map_or(text.clone(), |template| template.render(&text)).into_bytes();
+        let echo = || {
+            let field = owner.field_name(setting.field)?.clone();
+            Some(Echo { node, field, text: spec.kind.write(&setting.value) })
+        };
+        let echo = if spec.topics.is_empty() { echo() } else { None };
+        Some((Message { topic: command.topic.clone(), payload, qos: command.qos, retain: command.retain }, echo))
     }
 
     /// Reports a value that no topic will ever confirm.
-    pub(crate) fn assume(&mut self, node: NodeNumber, field: &str, value: Value, now: Timestamp, out: &mut Actions) {
-        let node = self.numbers.get(&node).and_then(|slot| self.nodes.get_mut(*slot)).and_then(Option::as_mut);
+    pub(crate) fn assume(&mut self, echo: &Echo, now: Timestamp, out: &mut Actions) {
+        let node = self.numbers.get(&echo.node).and_then(|slot| self.nodes.get_mut(*slot)).and_then(Option::as_mut);
         let Some(node) = node else { return };
-        if let Some(number) = node.number_of_field(field) {
+        let Some(number) = node.number_of_field(&echo.field) else { return };
+        let extracted = Extracted::Scalar(Scalar::Text((&echo.text).into()));
+        let value = node.field(number).and_then(|field| field.kind.read(&extracted).ok().flatten());
+        if let Some(value) = value {
             node.declare(out);
             out.report(node.number, now, vec![Sample::new(number, value)]);
         }

@@ -53,6 +53,13 @@ impl Filters {
         self.wanted.keys()
     }
 
+    /// Everything is to be sent again; what is stale stays so.
+    pub(crate) fn refresh(&mut self) {
+        self.timer_set = false;
+        self.under_way.clear();
+        self.fresh = self.wanted.keys().cloned().collect();
+    }
+
     pub(crate) fn uses(&self, id: u16) -> bool {
         self.under_way.iter().any(|batch| batch.id == id)
     }
@@ -118,10 +125,8 @@ impl Filters {
 
     /// The session is new: everything is sent again.
     pub(crate) fn forget(&mut self) {
-        self.timer_set = false;
-        self.under_way.clear();
         self.stale.clear();
-        self.fresh = self.wanted.keys().cloned().collect();
+        self.refresh();
     }
 }
 

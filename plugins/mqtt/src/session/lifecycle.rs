@@ -7,6 +7,9 @@ use super::{
     Undelivered, Version, codec, reason,
 };
 
+/// After so many failed attempts the version that was accepted once is doubted.
+const DOUBT_ATTEMPTS: u32 = 5;
+
 impl Session {
     pub(super) fn handle_connack(&mut self, connack: &Connack) -> Result<(), Refused> {
         if self.is_online() {
@@ -84,7 +87,7 @@ impl Session {
 
     /// A close before CONNACK says nothing certain; it counts only while no version was accepted yet.
     pub(super) fn may_change_version(&self) -> bool {
-        self.options.version.is_none() && !self.state.settled
+        self.options.version.is_none() && (!self.state.settled || self.state.attempts >= DOUBT_ATTEMPTS)
     }
 
     pub(super) fn change_version(&mut self, why: &str) {

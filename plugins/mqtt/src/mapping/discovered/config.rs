@@ -12,7 +12,7 @@ pub(crate) struct Config {
 }
 
 /// Words of the components that are mapped.
-const ABBREVIATIONS: [(&str, &str); 78] = [
+const ABBREVIATIONS: &[(&str, &str)] = &[
     ("act_t", "action_topic"),
     ("act_tpl", "action_template"),
     ("avty", "availability"),
@@ -91,12 +91,10 @@ const ABBREVIATIONS: [(&str, &str); 78] = [
     ("temp_unit", "temperature_unit"),
     ("uniq_id", "unique_id"),
     ("unit_of_meas", "unit_of_measurement"),
+    ("val_tpl", "value_template"),
 ];
 
-/// One word that ends like an abbreviation and needs its own entry besides the table: the most used of all.
-const VALUE_TEMPLATE: (&str, &str) = ("val_tpl", "value_template");
-
-const DEVICE_ABBREVIATIONS: [(&str, &str); 6] = [
+const DEVICE_ABBREVIATIONS: &[(&str, &str)] = &[
     ("cns", "connections"),
     ("ids", "identifiers"),
     ("mdl", "model"),
@@ -110,16 +108,13 @@ fn written_out(word: &str, table: &[(&str, &str)]) -> String {
 }
 
 fn expand(members: Map<String, Value>) -> Map<String, Value> {
-    let long = |word: String| {
-        if word == VALUE_TEMPLATE.0 { VALUE_TEMPLATE.1.to_owned() } else { written_out(&word, &ABBREVIATIONS) }
-    };
     members
         .into_iter()
         .map(|(word, value)| {
-            let word = long(word);
+            let word = written_out(&word, ABBREVIATIONS);
             let value = match (word.as_str(), value) {
                 ("device", Value::Object(device)) => Value::Object(
-                    device.into_iter().map(|(word, value)| (written_out(&word, &DEVICE_ABBREVIATIONS), value)).collect(),
+                    device.into_iter().map(|(word, value)| (written_out(&word, DEVICE_ABBREVIATIONS), value)).collect(),
                 ),
                 ("availability", Value::Array(list)) => Value::Array(list.into_iter().map(expand_inner).collect()),
                 ("availability", value) => Value::Array(vec![expand_inner(value)]),

@@ -1,0 +1,7 @@
+//! The whole plugin against a scripted broker: bytes in, bytes and actions out, time as a value.
+
+mod broker;
+mod declared;
+mod discovered;
+mod session;
+mod swap;
