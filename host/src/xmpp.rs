@@ -15,6 +15,8 @@ pub mod local;
 pub mod outbox;
 mod sasl;
 pub mod session;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 

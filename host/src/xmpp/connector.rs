@@ -14,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_xmpp::stanzastream::Connection;
-use tokio_xmpp::xmlstream::{FallibleStreamElement, ReadError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream};
+use tokio_xmpp::xmlstream::{
+    FallibleStreamElement, ReadError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream,
+};
 use xmpp_parsers::starttls::{Nonza, Request};
 use xmpp_parsers::stream_features::StreamFeatures;
 
@@ -27,7 +29,8 @@ const CLIENT: &str = "jabber:client";
 /// One attempt, from resolution to features.
 const DEADLINE: Duration = Duration::from_secs(45);
 /// Silence after which the server is asked for a sign of life, and how long it may take for it.
-const TIMEOUTS: Timeouts = Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(20) };
+const TIMEOUTS: Timeouts =
+    Timeouts { read_timeout: Duration::from_secs(60), response_timeout: Duration::from_secs(20) };
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +91,9 @@ impl Login<'_> {
     async fn start_tls<Io: AsyncRead + AsyncWrite + Unpin>(&self, io: Io) -> Result<Io, ConnectError> {
         let (features, mut stream) = self.open(io, false).await?;
         if !features.can_starttls() {
-            return Err(ConnectError::Failed("the server offers no TLS; tls = \"insecure\" is for loopback addresses only".into()));
+            return Err(ConnectError::Failed(
+                "the server offers no TLS; tls = \"insecure\" is for loopback addresses only".into(),
+            ));
         }
         stream.send(&XmppStreamElement::Starttls(Nonza::Request(Request))).await?;
         loop {
@@ -110,7 +115,9 @@ impl Login<'_> {
         // Many stanzas leave in one write; tokio-xmpp flushes when it has no more.
         let (features, stream) = self.open(BufWriter::new(io), encrypted).await?;
         if !encrypted && features.starttls.as_ref().is_some_and(|starttls| starttls.required) {
-            return Err(ConnectError::Failed("the server requires TLS; write tls = \"required\", and ca = its certificate".into()));
+            return Err(ConnectError::Failed(
+                "the server requires TLS; write tls = \"required\", and ca = its certificate".into(),
+            ));
         }
         let io = sasl::login(stream, &features, self.account, protection).await?.into_inner();
         let (features, stream) = self.open(io, encrypted).await?;
@@ -124,7 +131,11 @@ impl Login<'_> {
     }
 
     /// Opens an XML stream and waits for the features. Who we are is said inside TLS only.
-    async fn open<Io: AsyncRead + AsyncWrite + Unpin>(&self, io: Io, encrypted: bool) -> Result<Opened<Io>, ConnectError> {
+    async fn open<Io: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        io: Io,
+        encrypted: bool,
+    ) -> Result<Opened<Io>, ConnectError> {
         let bare = self.account.jid.to_bare();
         let header = StreamHeader {
             to: Some(Cow::Borrowed(self.account.jid.domain().as_str())),
@@ -153,7 +164,8 @@ struct Stub {
     said: usize,
 }
 
-const GREETING: &[u8] = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+const GREETING: &[u8] =
+    b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
     version='1.0'><stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
 
 impl AsyncRead for Stub {

@@ -63,6 +63,7 @@ impl Link {
                 self.resumable.store(resumable, Ordering::Release);
             }
             Seen::Failed => self.lost(),
+            Seen::BindRefused(text) => self.ended(format!("the server refused the resource: {text}")),
             Seen::StreamError(text) => {
                 self.lost();
                 self.ended(format!("the server ended the stream: {text}"));
@@ -99,7 +100,10 @@ impl<Io> Filter<Io> {
         self.taken = 0;
         let (link, cut, resume_only) = (&self.link, &mut self.cut, self.resume_only);
         let result = self.splitter.feed(bytes, &mut self.ready, &mut |seen| {
-            *cut |= resume_only && seen == Seen::Failed;
+            if resume_only && seen == Seen::Failed {
+                *cut = true;
+                link.ended("the server does not know the session any more");
+            }
             link.saw(seen);
         });
         result.map_err(|error| {

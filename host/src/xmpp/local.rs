@@ -1,16 +1,33 @@
 //! The private server: a Prosody as a child process, configured, started, watched and stopped by us.
 //!
 //! Owns its directory (configuration, data, our own account's password) and the process. It never touches a Prosody that
-//! the system runs, and listens on loopback unless told otherwise. Needs the `prosody` package installed.
+//! the system runs, and listens on loopback only. Needs the `prosody` package installed.
+
+mod child;
+mod files;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use jid::Jid;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
 
-use super::account::{Account, Secret};
+use super::account::{Account, Secret, TlsMode};
+use super::backoff::Backoff;
+use child::Server;
+use files::Files;
+
+/// The name of tombolo's own account.
+pub const OWN_NAME: &str = "bridge";
+/// The resource that it asks for.
+const OWN_RESOURCE: &str = "tombolo";
+/// A process that lived so long was a good one: the next failure is a new one.
+const LASTING: Duration = Duration::from_secs(60);
+/// How often a port that was free and then was not is replaced by another one.
+const PORTS_TRIED: usize = 3;
 
 /// What the operator says of `[xmpp.local]`.
 #[derive(Clone, Debug)]
@@ -45,7 +62,9 @@ pub enum LocalState {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// No `prosody` on the path.
-    #[error("prosody is not installed; [xmpp.local] needs it: apt install prosody (Debian, Ubuntu), dnf install prosody (Fedora)")]
+    #[error(
+        "prosody is not installed; [xmpp.local] needs it: apt install prosody (Debian, Ubuntu), dnf install prosody (Fedora)"
+    )]
     NotInstalled,
     /// The settings cannot work.
     #[error("[xmpp.local]: {0}")]
@@ -66,16 +85,45 @@ pub enum LocalError {
 /// A running private server. Dropping it stops the child.
 #[derive(Debug)]
 pub struct LocalServer {
+    files: Files,
     address: SocketAddr,
     state: watch::Receiver<LocalState>,
-    account: Account,
+    stopper: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 /// Writes the configuration, starts the child and waits until it answers.
 pub async fn start(settings: LocalSettings) -> Result<LocalServer, LocalError> {
-    let _ = settings;
-    Err(LocalError::NotInstalled)
+    if let Some(listen) = settings.listen.filter(|listen| !listen.ip().is_loopback()) {
+        let reason =
+            "it has no certificate, so it may not be reached from the network; for that, set up a server of its own";
+        return Err(LocalError::Settings(format!("listen = \"{listen}\" is no loopback address: {reason}")));
+    }
+    let files = Files::prepare(&settings)?;
+    let (server, address) = first_start(&files, settings.listen).await?;
+    let (state_sender, state) = watch::channel(LocalState::Running);
+    let (stopper, stop) = oneshot::channel();
+    let watcher = Watcher { files: files.clone(), address, state: state_sender };
+    let task = tokio::spawn(watcher.run(server, stop));
+    tracing::info!(%address, domain = files.domain, "private XMPP server started");
+    Ok(LocalServer { files, address, state, stopper, task })
+}
+
+/// A free port may be taken by somebody between looking and using.
+async fn first_start(files: &Files, listen: Option<SocketAddr>) -> Result<(Server, SocketAddr), LocalError> {
+    let mut attempt = 1;
+    loop {
+        let address = match listen {
+            Some(address) => address,
+            None => files.free_address()?,
+        };
+        let configuration = files.write_configuration(address)?;
+        match Server::start(&configuration, address, &files.domain).await {
+            Ok(server) => return Ok((server, address)),
+            Err(LocalError::NotStarted(_)) if listen.is_none() && attempt < PORTS_TRIED => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl LocalServer {
@@ -86,7 +134,14 @@ impl LocalServer {
 
     /// Our own account on it, ready for [`super::session::spawn`].
     pub fn account(&self) -> Account {
-        self.account.clone()
+        let jid = self.files.own_jid.with_resource_str(OWN_RESOURCE).map(Jid::from);
+        Account {
+            jid: jid.unwrap_or_else(|_| self.files.own_jid.clone().into()),
+            password: self.files.own_password.clone(),
+            server: Some(self.address.to_string()),
+            tls: TlsMode::Insecure,
+            ca: Vec::new(),
+        }
     }
 
     /// What the child is doing, as it changes.
@@ -94,8 +149,73 @@ impl LocalServer {
         self.state.clone()
     }
 
+    /// People's accounts changed; they take effect at the next login, without a restart.
+    pub fn set_accounts(&self, accounts: BTreeMap<String, Secret>) -> Result<(), LocalError> {
+        let settings = LocalSettings {
+            directory: self.files.directory.clone(),
+            domain: self.files.domain.clone(),
+            listen: Some(self.address),
+            accounts,
+        };
+        Files::prepare(&settings).map(|_| ())
+    }
+
     /// Stops the child and waits until it is gone.
     pub async fn stop(self) {
+        drop(self.stopper);
         let _ = self.task.await;
+    }
+}
+
+/// Starts the child again whenever it dies, until told to stop.
+struct Watcher {
+    files: Files,
+    address: SocketAddr,
+    state: watch::Sender<LocalState>,
+}
+
+impl Watcher {
+    async fn run(self, server: Server, mut stop: oneshot::Receiver<()>) {
+        let mut backoff = Backoff::default();
+        let (mut server, mut since) = (server, Instant::now());
+        loop {
+            let reason = tokio::select! {
+                reason = server.ended() => reason,
+                _ = &mut stop => {
+                    server.stop().await;
+                    break;
+                }
+            };
+            if since.elapsed() >= LASTING {
+                backoff.reset();
+            }
+            server = tokio::select! {
+                server = self.start_again(reason, &mut backoff) => server,
+                _ = &mut stop => break,
+            };
+            since = Instant::now();
+        }
+        self.state.send_replace(LocalState::Stopped);
+    }
+
+    async fn start_again(&self, mut reason: String, backoff: &mut Backoff) -> Server {
+        loop {
+            let retry_in = backoff.next(rand::random());
+            backoff.attempted();
+            tracing::warn!(reason, ?retry_in, "private XMPP server ended, starting it again");
+            self.state.send_replace(LocalState::Restarting { reason, retry_in });
+            sleep(retry_in).await;
+            let started = match self.files.write_configuration(self.address) {
+                Ok(configuration) => Server::start(&configuration, self.address, &self.files.domain).await,
+                Err(error) => Err(error),
+            };
+            match started {
+                Ok(server) => {
+                    self.state.send_replace(LocalState::Running);
+                    return server;
+                }
+                Err(error) => reason = error.to_string(),
+            }
+        }
     }
 }

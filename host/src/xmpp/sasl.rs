@@ -52,7 +52,9 @@ pub(super) async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
                 send(&mut stream, Nonza::Response(Response { data })).await?;
             }
             Nonza::Success(success) => {
-                mechanism.success(&success.data).map_err(|error| refused(format!("the server does not know the password either: {error}")))?;
+                mechanism
+                    .success(&success.data)
+                    .map_err(|error| refused(format!("the server does not know the password either: {error}")))?;
                 return Ok(stream.into_inner());
             }
             Nonza::Failure(failure) => return Err(failed(&failure)),
@@ -65,7 +67,8 @@ pub(super) async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
 
 fn choose(features: &StreamFeatures, account: &Account, protection: Protection) -> Result<AnyMechanism, ConnectError> {
     let offered = &features.sasl_mechanisms;
-    let user = account.jid.node().map(|node| node.as_str().to_owned()).ok_or_else(|| refused("the JID has no user name"))?;
+    let user =
+        account.jid.node().map(|node| node.as_str().to_owned()).ok_or_else(|| refused("the JID has no user name"))?;
     let listed = features.sasl_cb.as_ref().is_some_and(|listed| listed.types.contains(&Type::TlsExporter));
     let binding = protection.binding.filter(|_| listed);
     let plain = Credentials::default().with_username(user.clone()).with_password(account.password.expose());
@@ -79,13 +82,17 @@ fn choose(features: &StreamFeatures, account: &Account, protection: Protection) 
     });
     let last = Plain::from_credentials(plain).map(|it| Box::new(it) as AnyMechanism);
     let mut usable = scrams.chain([last].into_iter().filter(|_| protection.encrypted)).flatten();
-    usable.find(|mechanism| offered.contains(mechanism.name())).ok_or_else(|| none_usable(offered, protection.encrypted))
+    usable
+        .find(|mechanism| offered.contains(mechanism.name()))
+        .ok_or_else(|| none_usable(offered, protection.encrypted))
 }
 
 fn none_usable(offered: &BTreeSet<String>, encrypted: bool) -> ConnectError {
     let list = offered.iter().cloned().collect::<Vec<_>>().join(", ");
     if !encrypted && offered.contains("PLAIN") {
-        return refused(format!("without TLS the password is never sent in the clear, and the server offers {list} only"));
+        return refused(format!(
+            "without TLS the password is never sent in the clear, and the server offers {list} only"
+        ));
     }
     refused(format!("no usable login among those that the server offers: {list}"))
 }
@@ -104,7 +111,10 @@ fn answer(mechanism: &mut AnyMechanism, challenge: &Challenge) -> Result<Vec<u8>
     mechanism.response(&challenge.data).map_err(|error| refused(error.to_string()))
 }
 
-async fn send<Io: AsyncBufRead + AsyncWrite + Unpin>(stream: &mut XmppStream<Io>, nonza: Nonza) -> Result<(), ConnectError> {
+async fn send<Io: AsyncBufRead + AsyncWrite + Unpin>(
+    stream: &mut XmppStream<Io>,
+    nonza: Nonza,
+) -> Result<(), ConnectError> {
     stream.send(&XmppStreamElement::Sasl(nonza)).await.map_err(ConnectError::from)
 }
 
@@ -122,7 +132,9 @@ async fn receive<Io: AsyncBufRead + AsyncWrite + Unpin>(stream: &mut XmppStream<
             Some(Ok(FallibleStreamElement::Ok(XmppStreamElement::StreamError(error)))) => {
                 return Err(ConnectError::Failed(error.to_string()));
             }
-            Some(Ok(_)) => return Err(ConnectError::Failed("the server answered the login with something else".into())),
+            Some(Ok(_)) => {
+                return Err(ConnectError::Failed("the server answered the login with something else".into()));
+            }
             Some(Err(error)) => return Err(ConnectError::Failed(error.to_string())),
             None => return Err(ConnectError::Failed("the server closed the connection during the login".into())),
         }
@@ -159,6 +171,8 @@ fn refused(reason: impl Into<String>) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use xmpp_parsers::sasl_cb::SaslChannelBinding;
+
     use super::super::account::{Secret, TlsMode};
     use super::*;
 
@@ -168,9 +182,11 @@ mod tests {
     }
 
     fn chosen(mechanisms: &[&str], cb: bool, encrypted: bool, binding: bool) -> Result<String, String> {
-        let mut features = StreamFeatures::default();
-        features.sasl_mechanisms = mechanisms.iter().map(|name| (*name).to_owned()).collect();
-        features.sasl_cb = cb.then(|| xmpp_parsers::sasl_cb::SaslChannelBinding { types: vec![Type::TlsExporter] });
+        let features = StreamFeatures {
+            sasl_mechanisms: mechanisms.iter().map(|name| (*name).to_owned()).collect(),
+            sasl_cb: cb.then(|| SaslChannelBinding { types: vec![Type::TlsExporter] }),
+            ..StreamFeatures::default()
+        };
         let protection = Protection { encrypted, binding: binding.then(|| vec![0; 32]) };
         match choose(&features, &account(), protection) {
             Ok(mechanism) => Ok(mechanism.name().to_owned()),

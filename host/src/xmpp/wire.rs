@@ -103,9 +103,7 @@ async fn srv(service: &str, domain: &str) -> Option<Vec<(String, u16)>> {
         })
         .collect();
     records.sort_by_cached_key(|record| (record.priority, lottery(record.weight)));
-    let targets = records.iter().map(|record| {
-        (record.target.to_ascii().trim_end_matches('.').to_owned(), record.port)
-    });
+    let targets = records.iter().map(|record| (record.target.to_ascii().trim_end_matches('.').to_owned(), record.port));
     Some(targets.collect()).filter(|targets: &Vec<_>| !targets.is_empty())
 }
 
@@ -121,7 +119,9 @@ async fn connect_host(host: &str, port: u16, tls: TlsMode) -> Result<Wire, Strin
     let mut last = "no address".to_owned();
     for address in addresses {
         if tls == TlsMode::Insecure && !address.ip().is_loopback() {
-            last = format!("{address} is not a loopback address, and tls = \"insecure\" is for those only; write tls = \"required\"");
+            last = format!(
+                "{address} is not a loopback address, and tls = \"insecure\" is for those only; write tls = \"required\""
+            );
             continue;
         }
         match timeout(ADDRESS_DEADLINE, TcpStream::connect(address)).await {

@@ -31,7 +31,10 @@ pub(super) enum Verdict {
 /// Judges a complete element, and says what the session's owner should know of it.
 pub(super) fn judge(element: Element) -> (Verdict, Option<Seen>) {
     match (element.ns().as_str(), element.name()) {
-        (CLIENT, "iq" | "message" | "presence") => (stanza(element), None),
+        (CLIENT, "iq" | "message" | "presence") => {
+            let refusal = bind_refusal(&element);
+            (stanza(element), refusal)
+        }
         (STREAM, "features") => (replace(&features(&element)), None),
         (STREAM, "error") => (Verdict::Pass, Some(Seen::StreamError(stream_error_text(&element)))),
         (STREAM_MANAGEMENT, name) => stream_management(name, &element),
@@ -41,6 +44,13 @@ pub(super) fn judge(element: Element) -> (Verdict, Option<Seen>) {
             (Verdict::Drop, None)
         }
     }
+}
+
+/// tokio-xmpp sends this id when it binds a resource, and keeps a refusal to itself.
+fn bind_refusal(iq: &Element) -> Option<Seen> {
+    let is_refusal = iq.name() == "iq" && iq.attr("type") == Some("error") && iq.attr("id") == Some("resource-binding");
+    let error = iq.get_child("error", CLIENT).filter(|_| is_refusal)?;
+    Some(Seen::BindRefused(stream_error_text(error)))
 }
 
 /// What stands in for an element that was too large or too deep to read.

@@ -22,6 +22,8 @@ pub(super) enum Seen {
     },
     /// Stream management or a resumption was refused.
     Failed,
+    /// The server does not give us the resource.
+    BindRefused(String),
     /// The server ends the stream.
     StreamError(String),
 }

@@ -24,8 +24,10 @@ use super::super::outbox::Outbox;
 use super::SessionEvent;
 use super::line::{Line, Settled, Slot, settled};
 
-/// A connection that lived so long was a good one: the next failure is a new one.
+/// A connection that lived so long was a good one: the next failure is a new one, and the first retry comes at once.
 const LASTING: Duration = Duration::from_secs(10);
+/// The same for a connection that broke under a session that can be resumed: servers keep little for who is away.
+const LASTING_RESUMABLE: Duration = Duration::from_millis(500);
 /// An acknowledgement that takes longer means that the server limits our rate.
 const SLOW: Duration = Duration::from_secs(5);
 /// How long closing may wait for acknowledgements, and then for the stream's end.
@@ -51,8 +53,14 @@ type Attempt = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + S
 enum Phase {
     /// Nothing: it has a connection, or is about to ask for one.
     Settled,
-    Retrying { slot: Slot, at: Instant },
-    Connecting { slot: Slot, attempt: Attempt },
+    Retrying {
+        slot: Slot,
+        at: Instant,
+    },
+    Connecting {
+        slot: Slot,
+        attempt: Attempt,
+    },
 }
 
 /// What woke the task.
@@ -60,7 +68,7 @@ enum Step {
     Line(Option<Event>),
     Slot(Slot),
     RetryDue,
-    Attempted(Result<Connection, ConnectError>),
+    Attempted(Box<Result<Connection, ConnectError>>),
     Item(Option<Entry>),
     Settled(Settled),
     Slow,
@@ -125,7 +133,7 @@ impl Driver {
                 Step::Line(None) => self.replace_line(None).await,
                 Step::Slot(slot) => self.handle_slot(slot).await,
                 Step::RetryDue => self.handle_retry_due(),
-                Step::Attempted(result) => self.handle_attempt(result).await,
+                Step::Attempted(result) => self.handle_attempt(*result).await,
                 Step::Item(Some(entry)) => self.outbox.push(entry),
                 Step::Item(None) => self.inbox_open = false,
                 Step::Settled(settled) => self.handle_settled(settled).await,
@@ -186,7 +194,8 @@ impl Driver {
             }
             StreamEvent::Resumed => self.came_online(true).await,
             StreamEvent::Suspended => {
-                if self.online_since.take().is_some_and(|since| since.elapsed() >= LASTING) {
+                let lasting = if self.line.link.is_resumable() { LASTING_RESUMABLE } else { LASTING };
+                if self.online_since.take().is_some_and(|since| since.elapsed() >= lasting) {
                     self.backoff.reset();
                 }
                 let reason = self.line.link.take_reason();
@@ -343,7 +352,7 @@ async fn wait_for_connection(phase: &mut Phase) -> Step {
             sleep_until(*at).await;
             Step::RetryDue
         }
-        Phase::Connecting { attempt, .. } => Step::Attempted(attempt.await),
+        Phase::Connecting { attempt, .. } => Step::Attempted(Box::new(attempt.await)),
     }
 }
 
