@@ -358,7 +358,9 @@ impl Hub {
 
     /// Whether a stanza comes from our own account's server.
     fn is_own(&self, from: Option<&Jid>) -> bool {
-        from.is_none_or(|from| self.config.me.as_ref().is_some_and(|me| from.is_bare() && from.to_bare() == me.to_bare()))
+        from.is_none_or(|from| {
+            self.config.me.as_ref().is_some_and(|me| from.is_bare() && from.to_bare() == me.to_bare())
+        })
     }
 
     fn is_me(&self, from: &Jid) -> bool {

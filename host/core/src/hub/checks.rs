@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn colours_are_six_or_eight_digits() {
-        for (text, allowed) in [("00ff7F", true), ("00ff7F80", true), ("#00ff7", false), ("00ff7", false), ("red", false)] {
+        for (text, allowed) in
+            [("00ff7F", true), ("00ff7F80", true), ("#00ff7", false), ("00ff7", false), ("red", false)]
+        {
             assert_eq!(allows(ValueType::Colour, &Constraint::default(), Value::Text(text.into())), allowed, "{text}");
         }
     }

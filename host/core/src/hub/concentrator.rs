@@ -55,7 +55,8 @@ impl Hub {
         };
         match reply {
             Reply::Result(Some(payload)) if String::from(&payload).len() > limits::ANSWER_BYTES_MAX => {
-                let fault = StanzaFault::overload("Too many nodes for one answer; ask for root nodes and children instead.");
+                let fault =
+                    StanzaFault::overload("Too many nodes for one answer; ask for root nodes and children instead.");
                 self.refuse(asker, &fault);
             }
             Reply::Result(payload) => self.answer(asker, payload),

@@ -12,9 +12,7 @@ use super::lookup::{Place, check_count, is_device_itself, not_found};
 use super::registry::{Entry, NodeKey};
 use super::timers::Timer;
 use super::{Asker, Hub, Owner};
-use crate::model::{
-    Event, Failure, Field, NodeRef, ReasonCode, Setting, Timestamp, Value, limits,
-};
+use crate::model::{Event, Failure, Field, NodeRef, ReasonCode, Setting, Timestamp, Value, limits};
 use crate::policy::{Access, ControlPermit, Denial};
 use crate::wire::control::{self, FormParameter, GetForm, Parameter, Refusal, Set};
 use crate::wire::form::Form;
@@ -213,10 +211,15 @@ impl Hub {
 
     /// A bridge is gone: nobody answers its requests any more.
     pub(super) fn controls_lose_bridge(&mut self, bridge: &str) {
-        let lost: Vec<(u64, u64)> = self.controls.0.iter().flat_map(|(number, control)| {
-            let requests = control.pending.iter().filter(|(_, name)| *name == bridge);
-            requests.map(|(request, _)| (*number, *request)).collect::<Vec<_>>()
-        }).collect();
+        let lost: Vec<(u64, u64)> = self
+            .controls
+            .0
+            .iter()
+            .flat_map(|(number, control)| {
+                let requests = control.pending.iter().filter(|(_, name)| *name == bridge);
+                requests.map(|(request, _)| (*number, *request)).collect::<Vec<_>>()
+            })
+            .collect();
         for (number, request) in lost {
             self.requests.remove(&request);
             self.control_completed(number, request, Err(Failure::new(ReasonCode::Closed, "The bridge is gone.")));

@@ -19,7 +19,9 @@ impl Hub {
     /// Answers service discovery.
     pub(super) fn discover(&mut self, asker: &Asker, caller: Option<&BareJid>, request: &Request) {
         let answer = match request {
-            Request::Info { node } => self.describe(caller, node.as_deref()).map(|info| info.to_element(node.as_deref())),
+            Request::Info { node } => {
+                self.describe(caller, node.as_deref()).map(|info| info.to_element(node.as_deref()))
+            }
             Request::Items { node } => {
                 self.list(caller, node.as_deref()).map(|items| discovery::items(node.as_deref(), &items))
             }
@@ -40,7 +42,9 @@ impl Hub {
     }
 
     fn describe(&self, caller: Option<&BareJid>, node: Option<&str>) -> Result<Info, StanzaFault> {
-        let Some(node) = node.filter(|node| !node.is_empty() && !self.is_caps(node)) else { return Ok(self.own_info()) };
+        let Some(node) = node.filter(|node| !node.is_empty() && !self.is_caps(node)) else {
+            return Ok(self.own_info());
+        };
         let access = self.config.policy.of(caller.ok_or_else(StanzaFault::forbidden)?);
         access.check().map_err(refusal)?;
         let place = self.listed(&access, node)?;

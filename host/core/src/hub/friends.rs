@@ -59,7 +59,9 @@ impl Hub {
         for item in items {
             match item.subscription {
                 Subscription::Remove => _ = self.friends.roster.remove(&item.jid),
-                _ if self.friends.roster.len() < limits::CONTACTS_MAX || self.friends.roster.contains_key(&item.jid) => {
+                _ if self.friends.roster.len() < limits::CONTACTS_MAX
+                    || self.friends.roster.contains_key(&item.jid) =>
+                {
                     self.friends.roster.insert(item.jid, item.subscription);
                 }
                 _ => {}

@@ -14,7 +14,8 @@ use super::timers::Timer;
 use super::{Asker, Hub, Owner};
 use crate::model::bridge::Read as ReadEvent;
 use crate::model::{
-    Event, Failure, Field, FieldKinds, FieldValue, NodeReading, NodeRef, Readout as How, Reading, ReasonCode, Timestamp, limits,
+    Event, Failure, Field, FieldKinds, FieldValue, NodeReading, NodeRef, Reading, Readout as How, ReasonCode,
+    Timestamp, limits,
 };
 use crate::policy::ReadPermit;
 use crate::wire::sensor::{self, Read};
@@ -169,7 +170,9 @@ impl Hub {
         for key in keys {
             match self.registry.get(key) {
                 Some(entry) if entry.node.readout == How::OnRequest => {
-                    asked.entry(entry.bridge.to_string()).or_default().insert(key);
+                    if readout.wants_any(key, &entry.node.fields) {
+                        asked.entry(entry.bridge.to_string()).or_default().insert(key);
+                    }
                 }
                 Some(entry) => readout.answer_from(key, |wants| entry.last_values(wants)),
                 None => readout.fail_nodes(&BTreeSet::from([key]), now, "The node is gone."),
@@ -207,7 +210,9 @@ impl Hub {
     /// A mapper's report that answers a read.
     pub(super) fn readout_reported(&mut self, request: u64, key: NodeKey, reading: &Reading) {
         let Some(Owner::Readout(number)) = self.requests.get(&request).copied() else { return };
-        let (Some(readout), Some(entry)) = (self.readouts.live.get_mut(&number), self.registry.get(key)) else { return };
+        let (Some(readout), Some(entry)) = (self.readouts.live.get_mut(&number), self.registry.get(key)) else {
+            return;
+        };
         if let Some((_, unanswered)) = readout.pending.get_mut(&request) {
             unanswered.remove(&key);
         }
@@ -319,10 +324,15 @@ impl Hub {
 
     /// A bridge is gone: nobody answers its requests any more.
     pub(super) fn readouts_lose_bridge(&mut self, bridge: &str, now: Timestamp) {
-        let lost: Vec<(u64, u64)> = self.readouts.live.iter().flat_map(|(number, readout)| {
-            let requests = readout.pending.iter().filter(|(_, (name, _))| name == bridge);
-            requests.map(|(request, _)| (*number, *request)).collect::<Vec<_>>()
-        }).collect();
+        let lost: Vec<(u64, u64)> = self
+            .readouts
+            .live
+            .iter()
+            .flat_map(|(number, readout)| {
+                let requests = readout.pending.iter().filter(|(_, (name, _))| name == bridge);
+                requests.map(|(request, _)| (*number, *request)).collect::<Vec<_>>()
+            })
+            .collect();
         for (number, request) in lost {
             self.requests.remove(&request);
             let gone = Failure::new(ReasonCode::Closed, "The bridge is gone.");
@@ -350,6 +360,12 @@ impl Hub {
 }
 
 impl Readout {
+    /// A mapper is not bothered for fields that nobody asked for or may read.
+    fn wants_any(&self, key: NodeKey, fields: &[Field]) -> bool {
+        let node = self.nodes.get(&key);
+        node.is_some_and(|node| fields.iter().any(|field| self.filter.wants(field, &node.permit)))
+    }
+
     /// Holds what is wanted of a node's values.
     fn answer_from(
         &mut self,

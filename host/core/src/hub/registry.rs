@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{
-    Field, FieldValue, Node, NodeRef, NodeState, Quality, Reading, Sample, Timestamp, Value, limits,
-};
+use crate::model::{Field, FieldValue, Node, NodeRef, NodeState, Quality, Reading, Sample, Timestamp, Value, limits};
 
 /// The data source that has every bridge's nodes (concentrator.md §2).
 pub(super) const UNION: &str = "MeteringTopology";
@@ -156,7 +154,8 @@ impl Registry {
             self.keys += 1;
             NodeKey(self.keys)
         });
-        if let Some(old) = self.nodes.get(&key) {
+        // An absent node's number may be another's by now.
+        if let Some(old) = self.nodes.get(&key).filter(|old| source.numbers.get(&old.node.number) == Some(&key)) {
             source.numbers.remove(&old.node.number);
         }
         source.ids.insert(node.id.clone(), key);

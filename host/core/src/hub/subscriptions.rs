@@ -73,7 +73,8 @@ impl Target {
     fn new(wanted: Readable, rules: &[FieldRule], entry: &Entry, now: Timestamp) -> Self {
         let references = rules.iter().filter_map(|rule| {
             let known = || entry.field(&rule.name).and_then(|(index, _)| entry.last_value(index));
-            let reference = rule.current.map(Reference::Number).or_else(|| known().map(|(_, value)| Reference::of(value)));
+            let reference =
+                rule.current.map(Reference::Number).or_else(|| known().map(|(_, value)| Reference::of(value)));
             Some((rule.name.clone(), reference?))
         });
         let references = references.collect();
@@ -129,13 +130,7 @@ impl Subscription {
     }
 
     /// Decides about a report: now, later, or not at all.
-    fn report(
-        &mut self,
-        key: NodeKey,
-        entry: &Entry,
-        reading: &Reading,
-        now: Timestamp,
-    ) -> Option<Vec<NodeReading>> {
+    fn report(&mut self, key: NodeKey, entry: &Entry, reading: &Reading, now: Timestamp) -> Option<Vec<NodeReading>> {
         let (kinds, rules) = (self.kinds, &self.rules);
         let target = self.targets.get_mut(&key).filter(|_| self.away_since.is_none())?;
         let permit = &target.wanted.permit;
@@ -267,18 +262,23 @@ impl Hub {
         self.replace_older(caller, &selection.nodes);
         let number = self.number();
         let profile = self.profile(caller, wish.dialect);
-        self.insert(number, Subscription {
-            caller: caller.clone(),
-            profile,
-            id: wish.id,
-            kinds: wish.kinds,
-            rules: wish.fields,
-            age_us_max: wish.age_us_max,
-            interval_us_min: wish.interval_us_min,
-            interval_us_max: wish.interval_us_max,
-            targets: BTreeMap::new(),
-            away_since: None,
-        }, selection.nodes, now);
+        self.insert(
+            number,
+            Subscription {
+                caller: caller.clone(),
+                profile,
+                id: wish.id,
+                kinds: wish.kinds,
+                rules: wish.fields,
+                age_us_max: wish.age_us_max,
+                interval_us_min: wish.interval_us_min,
+                interval_us_max: wish.interval_us_max,
+                targets: BTreeMap::new(),
+                away_since: None,
+            },
+            selection.nodes,
+            now,
+        );
         Ok(number)
     }
 
@@ -368,7 +368,8 @@ impl Hub {
         if subscription.away_since.is_some() {
             return;
         }
-        let is_due = subscription.targets.get(&key).and_then(|target| subscription.due(target)).is_some_and(|due| due <= now);
+        let is_due =
+            subscription.targets.get(&key).and_then(|target| subscription.due(target)).is_some_and(|due| due <= now);
         if is_due {
             self.send_known(number, key, now);
         }

@@ -1,1 +1,14 @@
-//! Dialogues with the hub.
+//! Dialogues with the hub: stanzas and actions in, stanzas and events out, with nothing in between.
+//!
+//! What leaves is compared as a digest of one line, read with the client's side of the wire, so that a dialogue reads as one.
+
+mod actions;
+mod bounds;
+mod concentrator;
+mod controls;
+mod discover;
+mod friends;
+mod readouts;
+mod rules;
+mod subscriptions;
+mod world;

@@ -179,11 +179,9 @@ impl Grants {
             Some(target) if !grant.names(target) => {
                 Err(refuse(Reason::OtherTarget { granted: grant.to_string(), target: target.to_owned() }))
             }
-            Some(_) | None => Ok(ConnectPermit {
-                bridge: self.bridge.clone(),
-                endpoint: endpoint.to_owned(),
-                grant: grant.clone(),
-            }),
+            Some(_) | None => {
+                Ok(ConnectPermit { bridge: self.bridge.clone(), endpoint: endpoint.to_owned(), grant: grant.clone() })
+            }
         }
     }
 }
@@ -192,9 +190,8 @@ impl Grant {
     /// Whether a mapper that asks for this place asks for what is granted.
     fn names(&self, target: &str) -> bool {
         let url = if target.contains("://") { target.to_owned() } else { format!("{}://{target}", self.scheme.name()) };
-        Self::parse(&url).is_ok_and(|asked| {
-            asked.scheme == self.scheme && asked.host == self.host && asked.port == self.port
-        })
+        Self::parse(&url)
+            .is_ok_and(|asked| asked.scheme == self.scheme && asked.host == self.host && asked.port == self.port)
     }
 }
 
@@ -345,7 +342,9 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_with_what_an_operator_wrote() {
-        for url in ["broker.lan:1883", "mqtt://", "tcp://a:1/path", "tcp://user@host:1", "tcp://[broker]:1", "tcp://[::1]x"] {
+        for url in
+            ["broker.lan:1883", "mqtt://", "tcp://a:1/path", "tcp://user@host:1", "tcp://[broker]:1", "tcp://[::1]x"]
+        {
             assert!(matches!(Grant::parse(url), Err(GrantError::Form(_))), "{url}");
         }
         assert!(matches!(Grant::parse("gopher://a:1"), Err(GrantError::Scheme(_))));
@@ -406,7 +405,9 @@ mod tests {
 
     #[test]
     fn addresses_that_are_no_single_host_are_always_refused() {
-        for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:0.0.0.0", "::ffff:224.0.0.1"] {
+        for address in
+            ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:0.0.0.0", "::ffff:224.0.0.1"]
+        {
             assert!(permit("mqtt://localhost").allows(ip(address)).is_err(), "{address}");
             assert!(permit("mqtt://broker.lan").allows(ip(address)).is_err(), "{address}");
         }
