@@ -45,7 +45,8 @@ pub(crate) enum Version {
     V5,
 }
 
-/// Quality of service.
+/// Quality of service, by the standard's names.
+#[allow(clippy::enum_variant_names)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub(crate) enum Qos {

@@ -107,6 +107,8 @@ fn describe(error: &Undelivered) -> (Code, String) {
             (Code::Denied, "the broker does not allow this user to publish there".into())
         }
         Undelivered::Refused(reason::QUOTA_EXCEEDED) => (Code::Quota, "the broker's quota is exceeded".into()),
-        Undelivered::Refused(reason) => (Code::Internal, format!("the broker refused the command: {}", reason_text(*reason))),
+        Undelivered::Refused(reason) => {
+            (Code::Internal, format!("the broker refused the command: {}", reason_text(*reason)))
+        }
     }
 }

@@ -120,7 +120,10 @@ impl Mapper for Mqtt {
             // Every node is answered from its last report; the host does not ask.
             Event::Read(read) => out.complete(read.id),
             Event::Invoke(invoke) => {
-                out.fail(invoke.id, Failure::new(ReasonCode::NotSupported, "MQTT devices have parameters, no commands"));
+                out.fail(
+                    invoke.id,
+                    Failure::new(ReasonCode::NotSupported, "MQTT devices have parameters, no commands"),
+                );
             }
             _ => {}
         }
@@ -160,7 +163,10 @@ impl Mqtt {
             out.close(*connection);
         }
         for request in input.requests.iter().filter(|request| !self.commands.knows(**request)) {
-            out.fail(*request, Failure::new(ReasonCode::Internal, "the plugin was replaced meanwhile; please try again"));
+            out.fail(
+                *request,
+                Failure::new(ReasonCode::Internal, "the plugin was replaced meanwhile; please try again"),
+            );
         }
     }
 

@@ -6,21 +6,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tombolo_sdk::{Constraint, Field, FieldKinds};
 
 use super::hash::Map;
-use super::pattern::{Captures, Name, Pattern, covers};
+use super::pattern::{Captures, Pattern, covers};
 use super::registry::Registry;
-use super::settings::{
-    AvailabilitySettings, CommandSettings, DeviceSettings, FieldSettings, KindSetting, TypeSetting,
-};
-use super::spec::{About, Availability, Command, Entity, FieldSpec, Mode};
-use super::template::Template;
-use super::value::{Extract, Kind};
-use crate::codec::Qos;
+use super::settings::DeviceSettings;
+use super::spec::About;
+use super::value::Kind;
+
+mod plan;
+
+use plan::{Device, FieldPlan, FoundField, Instance};
 
 /// Topics that match nothing are remembered, so that a wildcard does not cost a match each time; so many.
 const IGNORED_MAX: usize = 10_000;
+/// Topics that may be bound: what max_nodes cannot bound is a node with ever more fields.
+const TOPICS_MAX: usize = 100_000;
+/// Topics that may feed one node, for the same reason; the host keeps 512 fields of a node.
+const TOPICS_PER_NODE_MAX: usize = 512;
 
 /// What a newer build needs to make the same nodes at once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -49,65 +52,28 @@ pub(crate) struct Declared {
     /// Topics that were matched against the patterns already.
     seen: Map<String, ()>,
     ignored: usize,
-}
-
-#[derive(Debug)]
-struct Device {
-    node: Name,
-    label: Option<Name>,
-    availability: Option<(Pattern, Availability)>,
-    fields: Vec<FieldPlan>,
-}
-
-#[derive(Debug)]
-struct FieldPlan {
-    name: Name,
-    pattern: Option<Pattern>,
-    extract: Extract,
-    /// None: the first payload decides.
-    kind: Option<Kind>,
-    field: Field,
-    command: Option<CommandPlan>,
-}
-
-#[derive(Debug)]
-struct CommandPlan {
-    topic: Pattern,
-    template: Option<Template>,
-    /// Own texts for on and off.
-    kind: Option<Kind>,
-    qos: Qos,
-    retain: bool,
-}
-
-/// A node of a device pattern.
-#[derive(Debug, Default)]
-struct Instance {
-    captures: Captures,
-    /// By position in the settings and name.
-    fields: BTreeMap<(usize, String), FoundField>,
-}
-
-#[derive(Debug)]
-struct FoundField {
-    kind: Kind,
-    topics: BTreeSet<String>,
-    captures: Captures,
+    /// Topics that became bound and were not matched yet: another pattern may mean them too.
+    unmatched: Vec<String>,
+    /// That something was left out is said once.
+    was_full_said: bool,
 }
 
 impl Declared {
     /// Reads the settings; an error names the device.
     pub(crate) fn new(settings: &[DeviceSettings]) -> Result<Self, String> {
-        let devices = settings.iter().map(|device| {
-            Device::new(device).map_err(|error| format!("settings: device {:?}: {error}", device.node))
-        });
+        let devices = settings
+            .iter()
+            .map(|device| Device::new(device).map_err(|error| format!("settings: device {:?}: {error}", device.node)));
         Ok(Self { devices: devices.collect::<Result<_, _>>()?, ..Self::default() })
     }
 
     /// Filters to subscribe to, without those that another covers.
     pub(crate) fn filters(&self) -> Vec<String> {
         let all: BTreeSet<String> = self.devices.iter().flat_map(Device::patterns).map(Pattern::filter).collect();
-        all.iter().filter(|filter| !all.iter().any(|other| other != *filter && covers(other, filter))).cloned().collect()
+        all.iter()
+            .filter(|filter| !all.iter().any(|other| other != *filter && covers(other, filter)))
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -123,6 +89,7 @@ impl Declared {
                 trouble.extend(self.instance(at, id, captures, registry));
             }
         }
+        trouble.extend(self.match_bound(registry).err());
         for topic in memory.topics {
             trouble.extend(self.handle(&topic, None, registry).err());
         }
@@ -144,7 +111,44 @@ impl Declared {
     }
 
     /// Binds a topic that no node knows yet; gives whether a pattern matched.
-    pub(crate) fn handle(&mut self, topic: &str, payload: Option<&str>, registry: &mut Registry) -> Result<bool, String> {
+    pub(crate) fn handle(
+        &mut self,
+        topic: &str,
+        payload: Option<&str>,
+        registry: &mut Registry,
+    ) -> Result<bool, String> {
+        let is_known = self.match_topic(topic, payload, registry)?;
+        self.match_bound(registry)?;
+        Ok(is_known)
+    }
+
+    fn match_bound(&mut self, registry: &mut Registry) -> Result<(), String> {
+        while let Some(topic) = self.unmatched.pop() {
+            if self.is_new(&topic) {
+                self.match_topic(&topic, None, registry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn match_topic(&mut self, topic: &str, payload: Option<&str>, registry: &mut Registry) -> Result<bool, String> {
+        let outcome = if self.memory.topics.len() < TOPICS_MAX || self.memory.topics.contains(topic) {
+            self.try_topic(topic, payload, registry)
+        } else {
+            Err(format!("topic {topic:?} is left out: there are {TOPICS_MAX} already"))
+        };
+        let is_known = outcome.as_ref().is_ok_and(|is_known| *is_known);
+        self.ignored += usize::from(!is_known);
+        if is_known || self.ignored <= IGNORED_MAX {
+            self.seen.insert(topic.to_owned(), ());
+        }
+        match outcome {
+            Err(_) if std::mem::replace(&mut self.was_full_said, true) => Ok(false),
+            outcome => outcome,
+        }
+    }
+
+    fn try_topic(&mut self, topic: &str, payload: Option<&str>, registry: &mut Registry) -> Result<bool, String> {
         let (mut is_known, mut is_open) = (false, false);
         for at in 0..self.devices.len() {
             let Some(matched) = self.devices.get(at).map(|device| device.matches(topic)) else { continue };
@@ -156,14 +160,14 @@ impl Declared {
                 }
             }
         }
-        self.ignored += usize::from(!is_known);
-        if is_known || self.ignored <= IGNORED_MAX {
-            self.seen.insert(topic.to_owned(), ());
-        }
         if is_known {
             self.memory.topics.insert(topic.to_owned());
         }
-        if is_open { self.open.insert(topic.to_owned()) } else { self.open.remove(topic) };
+        if is_open {
+            self.open.insert(topic.to_owned())
+        } else {
+            self.open.remove(topic)
+        };
         Ok(is_known)
     }
 
@@ -177,9 +181,14 @@ impl Declared {
         let own: BTreeSet<&str> = device.node.placeholders().collect();
         let captures: Captures = captures.into_iter().filter(|(name, _)| own.contains(name.as_str())).collect();
         let fields = device.certain_fields(&captures);
+        self.unmatched.extend(fields.values().flat_map(|field| field.topics.iter().cloned()));
         let id = key.1.clone();
         self.instances.insert(key, Instance { captures, fields });
-        self.put(at, &id, registry).err()
+        let refused = self.put(at, &id, registry).err();
+        if refused.is_some() {
+            self.instances.remove(&(at, id));
+        }
+        refused
     }
 
     /// Gives whether the field's type is known.
@@ -196,6 +205,11 @@ impl Declared {
     ) -> Result<bool, String> {
         let Some(plan) = self.devices.get(at).and_then(|device| device.fields.get(field)) else { return Ok(true) };
         let Some(name) = plan.name.fill(captures) else { return Ok(true) };
+        let instance = self.instances.get(&(at, id.to_owned()));
+        let topics = instance.map_or(0, Instance::topics);
+        if topics >= TOPICS_PER_NODE_MAX {
+            return Err(format!("node {id:?}: topic {topic:?} is left out: it has {TOPICS_PER_NODE_MAX} already"));
+        }
         let guess_key = format!("{id}\n{name}");
         let Some(kind) = plan.kind.clone().or_else(|| guess(&mut self.memory.guesses, guess_key, plan, payload)) else {
             return Ok(false);
@@ -221,12 +235,7 @@ impl Declared {
     }
 }
 
-fn guess(
-    guesses: &mut BTreeMap<String, Guess>,
-    key: String,
-    plan: &FieldPlan,
-    payload: Option<&str>,
-) -> Option<Kind> {
+fn guess(guesses: &mut BTreeMap<String, Guess>, key: String, plan: &FieldPlan, payload: Option<&str>) -> Option<Kind> {
     if let Some(guess) = guesses.get(&key) {
         return Some(guess.kind());
     }
@@ -253,218 +262,4 @@ impl Guess {
             Self::Text => Kind::Text,
         }
     }
-}
-
-impl Device {
-    fn new(settings: &DeviceSettings) -> Result<Self, String> {
-        let node = Name::parse(&settings.node)?;
-        let label = settings.label.as_deref().map(Name::parse).transpose()?;
-        let availability = settings.availability.as_ref().map(availability).transpose()?;
-        let fields = settings.fields.iter().map(|field| {
-            FieldPlan::new(field, &node).map_err(|error| format!("field {:?}: {error}", field.name))
-        });
-        let device = Self { fields: fields.collect::<Result<_, _>>()?, node, label, availability };
-        match device.availability.as_ref().and_then(|(pattern, _)| missing(&device.node, pattern)) {
-            Some(name) => Err(format!("availability: its topic lacks {{{name}}}, which node needs")),
-            None => Ok(device),
-        }
-    }
-
-    fn patterns(&self) -> impl Iterator<Item = &Pattern> {
-        let availability = self.availability.iter().map(|(pattern, _)| pattern);
-        self.fields.iter().filter_map(|field| field.pattern.as_ref()).chain(availability)
-    }
-
-    fn without_placeholders(&self) -> Option<(String, Captures)> {
-        let captures = Captures::new();
-        self.node.fill(&captures).map(|id| (id, captures))
-    }
-
-    /// Node, what the placeholders mean, and which field; no field: its availability.
-    fn matches(&self, topic: &str) -> Vec<(String, Captures, Option<usize>)> {
-        let fields = self.fields.iter().enumerate().filter_map(|(at, field)| Some((field.pattern.as_ref()?, Some(at))));
-        let availability = self.availability.iter().map(|(pattern, _)| (pattern, None));
-        let matched = fields.chain(availability).filter_map(|(pattern, field)| {
-            let captures = pattern.captures(topic)?;
-            Some((self.node.fill(&captures)?, captures, field))
-        });
-        matched.collect()
-    }
-
-    /// Fields of known type whose topic, if they have one, is certain.
-    fn certain_fields(&self, captures: &Captures) -> BTreeMap<(usize, String), FoundField> {
-        let certain = self.fields.iter().enumerate().filter_map(|(at, plan)| {
-            let topics = match &plan.pattern {
-                Some(pattern) => BTreeSet::from([pattern.topic(captures)?]),
-                None => BTreeSet::new(),
-            };
-            let found = FoundField { kind: plan.kind.clone()?, topics, captures: captures.clone() };
-            Some(((at, plan.name.fill(captures)?), found))
-        });
-        certain.collect()
-    }
-
-    fn entity(&self, at: usize, instance: &Instance) -> Entity {
-        let fields = instance.fields.iter().filter_map(|((at, name), found)| self.fields.get(*at)?.spec(name, found));
-        let availability = self.availability.iter().filter_map(|(pattern, availability)| {
-            Some(Availability { topic: pattern.topic(&instance.captures)?, ..availability.clone() })
-        });
-        Entity {
-            key: format!("settings {at:04}"),
-            fields: fields.collect(),
-            availability: availability.collect(),
-            mode: Mode::Latest,
-            subscription: None,
-        }
-    }
-}
-
-impl FieldPlan {
-    fn new(settings: &FieldSettings, node: &Name) -> Result<Self, String> {
-        let pattern = settings.topic.as_deref().map(Pattern::parse).transpose()?;
-        let name = Name::parse(&settings.name)?;
-        let kind = kind(settings)?;
-        match &pattern {
-            Some(pattern) => {
-                if let Some(name) = missing(node, pattern).or_else(|| missing(&name, pattern)) {
-                    return Err(format!("its topic lacks {{{name}}}, which node or name needs"));
-                }
-            }
-            None if settings.command.is_none() => return Err("it has neither topic nor command".into()),
-            None if kind.is_none() => return Err("a field without topic needs a type".into()),
-            None => {}
-        }
-        let command = settings.command.as_ref().map(|command| CommandPlan::new(command, kind.as_ref())).transpose()?;
-        if let Some(command) = &command {
-            let known: BTreeSet<&str> = match &pattern {
-                Some(pattern) => pattern.placeholders().collect(),
-                None => node.placeholders().collect(),
-            };
-            if let Some(name) = command.topic.placeholders().find(|name| !known.contains(name)) {
-                return Err(format!("its command's topic uses {{{name}}}, which its topic lacks"));
-            }
-        }
-        let control = settings.command.as_ref().map(|command| constraint(command, &settings.members));
-        let field = Field {
-            unit: settings.unit.clone(),
-            kinds: kinds(&settings.kinds),
-            control,
-            label: settings.label.clone(),
-            description: settings.description.clone(),
-            ..Field::new("", tombolo_sdk::ValueType::Text)
-        };
-        let extract = extract(settings.pointer.as_deref(), settings.template.as_deref())?;
-        Ok(Self { name, pattern, extract, kind, field, command })
-    }
-
-    fn spec(&self, name: &str, found: &FoundField) -> Option<FieldSpec> {
-        let command = match &self.command {
-            Some(plan) => Some(Command {
-                topic: plan.topic.topic(&found.captures)?,
-                template: plan.template.clone(),
-                kind: plan.kind.clone().unwrap_or_else(|| found.kind.clone()),
-                qos: plan.qos,
-                retain: plan.retain,
-            }),
-            None => None,
-        };
-        let field = Field { name: name.to_owned(), value_type: found.kind.value_type(), ..self.field.clone() };
-        Some(FieldSpec {
-            field,
-            qualifier: String::new(),
-            kind: found.kind.clone(),
-            topics: found.topics.iter().cloned().collect(),
-            extract: self.extract.clone(),
-            command,
-        })
-    }
-}
-
-impl CommandPlan {
-    fn new(settings: &CommandSettings, kind: Option<&Kind>) -> Result<Self, String> {
-        let template = settings.template.as_deref().map(Template::parse).transpose()?;
-        if template.as_ref().is_some_and(Template::needs_json) {
-            return Err("a command's template knows {{ value }} only".into());
-        }
-        let topic = Pattern::parse(&settings.topic)?;
-        if topic.filter().contains('#') || settings.topic.split('/').any(|level| level == "+") {
-            return Err("a command's topic has no wildcards".into());
-        }
-        let own = match kind {
-            Some(Kind::Boolean { on, off }) => Some(Kind::Boolean {
-                on: settings.payload_on.clone().unwrap_or_else(|| on.clone()),
-                off: settings.payload_off.clone().unwrap_or_else(|| off.clone()),
-            }),
-            _ => None,
-        };
-        Ok(Self { topic, template, kind: own, qos: settings.qos, retain: settings.retain })
-    }
-}
-
-/// A placeholder that the name uses and the pattern does not have.
-fn missing(name: &Name, pattern: &Pattern) -> Option<String> {
-    let has: BTreeSet<&str> = pattern.placeholders().collect();
-    name.placeholders().find(|placeholder| !has.contains(placeholder)).map(str::to_owned)
-}
-
-fn availability(settings: &AvailabilitySettings) -> Result<(Pattern, Availability), String> {
-    let availability = Availability {
-        topic: String::new(),
-        online: settings.payload_online.clone(),
-        offline: settings.payload_offline.clone(),
-        extract: extract(settings.pointer.as_deref(), settings.template.as_deref())?,
-    };
-    Ok((Pattern::parse(&settings.topic)?, availability))
-}
-
-fn extract(pointer: Option<&str>, template: Option<&str>) -> Result<Extract, String> {
-    match (pointer, template) {
-        (Some(_), Some(_)) => Err("pointer and template exclude each other".into()),
-        (Some(pointer), None) => Extract::pointer(pointer),
-        (None, Some(template)) => Extract::template(template),
-        (None, None) => Ok(Extract::Plain),
-    }
-}
-
-fn kind(settings: &FieldSettings) -> Result<Option<Kind>, String> {
-    let has_texts = settings.payload_on.is_some() || settings.payload_off.is_some();
-    Ok(Some(match settings.value_type {
-        TypeSetting::Auto if !settings.members.is_empty() => Kind::Member(settings.members.clone()),
-        TypeSetting::Auto if !has_texts => return Ok(None),
-        TypeSetting::Auto | TypeSetting::Boolean => Kind::Boolean {
-            on: settings.payload_on.clone().unwrap_or_default(),
-            off: settings.payload_off.clone().unwrap_or_default(),
-        },
-        TypeSetting::Enumeration if settings.members.is_empty() => return Err("an enumeration needs members".into()),
-        TypeSetting::Enumeration => Kind::Member(settings.members.clone()),
-        TypeSetting::Quantity => Kind::Quantity,
-        TypeSetting::Int32 => Kind::Int32,
-        TypeSetting::Int64 => Kind::Int64,
-        TypeSetting::Text => Kind::Text,
-        TypeSetting::Instant => Kind::Instant,
-        TypeSetting::Date => Kind::Date,
-        TypeSetting::Colour => Kind::Colour,
-    }))
-}
-
-fn constraint(command: &CommandSettings, members: &[String]) -> Constraint {
-    Constraint {
-        minimum: command.minimum,
-        maximum: command.maximum,
-        pattern: command.pattern.clone(),
-        members: members.to_vec(),
-    }
-}
-
-fn kinds(settings: &[KindSetting]) -> FieldKinds {
-    let each = settings.iter().map(|kind| match kind {
-        KindSetting::Momentary => FieldKinds::MOMENTARY,
-        KindSetting::Peak => FieldKinds::PEAK,
-        KindSetting::Status => FieldKinds::STATUS,
-        KindSetting::Computed => FieldKinds::COMPUTED,
-        KindSetting::Identity => FieldKinds::IDENTITY,
-        KindSetting::Historical => FieldKinds::HISTORICAL,
-    });
-    let all = each.fold(FieldKinds::empty(), |all, kind| all | kind);
-    if all.is_empty() { FieldKinds::MOMENTARY } else { all }
 }

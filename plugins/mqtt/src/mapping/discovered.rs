@@ -68,7 +68,9 @@ impl Discovered {
         if payload.is_empty() {
             return self.remove(topic, registry);
         }
-        if self.memory.configs.get(topic).is_some_and(|known| known.as_bytes() == payload) && self.nodes.contains_key(topic) {
+        if self.memory.configs.get(topic).is_some_and(|known| known.as_bytes() == payload)
+            && self.nodes.contains_key(topic)
+        {
             return;
         }
         let outcome = self.put(topic, payload, registry, out);
@@ -79,7 +81,8 @@ impl Discovered {
 
     fn put(&mut self, topic: &str, payload: &[u8], registry: &mut Registry, out: &mut Actions) -> Result<(), String> {
         let text = std::str::from_utf8(payload).map_err(|_| "its configuration is not UTF-8")?;
-        let (component, object) = self.split(topic).ok_or("its topic is not <prefix>/<component>/[<node>/]<object>/config")?;
+        let (component, object) =
+            self.split(topic).ok_or("its topic is not <prefix>/<component>/[<node>/]<object>/config")?;
         let config = Config::parse(text, component, object)?;
         let found = components::entity(topic, &config, self.qos);
         for component in found.unsupported {

@@ -194,16 +194,17 @@ impl Node {
         topics.sort_unstable();
         topics.dedup();
         let relevant = || self.memory.availability.iter().filter(|(topic, _)| topics.contains(&topic.as_str()));
-        let is_online = match self.entities.iter().find(|entity| !entity.availability.is_empty()).map(|entity| entity.mode) {
-            None => return if self.memory.heard { NodeState::Online } else { NodeState::Unknown },
-            Some(_) if relevant().next().is_none() => return NodeState::Unknown,
-            Some(Mode::Latest) => relevant().next_back().is_some_and(|(_, is_online)| *is_online),
-            Some(Mode::Any) => relevant().any(|(_, is_online)| *is_online),
-            Some(Mode::All) if relevant().any(|(_, is_online)| !is_online) => false,
-            // One that has said nothing yet leaves it open.
-            Some(Mode::All) if relevant().count() < topics.len() => return NodeState::Unknown,
-            Some(Mode::All) => true,
-        };
+        let is_online =
+            match self.entities.iter().find(|entity| !entity.availability.is_empty()).map(|entity| entity.mode) {
+                None => return if self.memory.heard { NodeState::Online } else { NodeState::Unknown },
+                Some(_) if relevant().next().is_none() => return NodeState::Unknown,
+                Some(Mode::Latest) => relevant().next_back().is_some_and(|(_, is_online)| *is_online),
+                Some(Mode::Any) => relevant().any(|(_, is_online)| *is_online),
+                Some(Mode::All) if relevant().any(|(_, is_online)| !is_online) => false,
+                // One that has said nothing yet leaves it open.
+                Some(Mode::All) if relevant().count() < topics.len() => return NodeState::Unknown,
+                Some(Mode::All) => true,
+            };
         if is_online { NodeState::Online } else { NodeState::Offline }
     }
 }

@@ -260,10 +260,8 @@ mod tests {
             let error = Settings::parse(&format!(r#"{{"{name}": {{"no": "such"}}}}"#)).unwrap_err();
             assert!(!error.contains("unknown field `{name}`"), "{name}: {error}");
         }
-        let defaults: serde_json::Map<_, _> = members
-            .iter()
-            .filter_map(|(name, member)| Some((name.clone(), member.get("default")?.clone())))
-            .collect();
+        let defaults: serde_json::Map<_, _> =
+            members.iter().filter_map(|(name, member)| Some((name.clone(), member.get("default")?.clone()))).collect();
         let read = Settings::parse(&serde_json::to_string(&defaults).unwrap()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", Settings::default()));
         assert_eq!(members["password"]["writeOnly"], true);

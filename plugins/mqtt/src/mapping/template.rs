@@ -216,8 +216,7 @@ mod tests {
         let mut tape = Tape::new();
         let document = Document::parse(payload, &mut tape).ok();
         let template = Template::parse(template).unwrap();
-        let text = template.evaluate(payload, document).text().into_owned();
-        text
+        template.evaluate(payload, document).text().into_owned()
     }
 
     #[test]

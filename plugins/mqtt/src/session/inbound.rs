@@ -170,7 +170,8 @@ impl From<Vec<u16>> for PacketIds {
 
 impl From<PacketIds> for Vec<u16> {
     fn from(set: PacketIds) -> Self {
-        (0..=u16::MAX).filter(|id| set.contains(*id)).collect()
+        let used = (0_u16..).zip(&set.words).filter(|(_, word)| **word != 0);
+        used.flat_map(|(at, _)| (at << 6)..=(at << 6 | 63)).filter(|id| set.contains(*id)).collect()
     }
 }
 

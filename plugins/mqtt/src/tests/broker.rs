@@ -68,7 +68,10 @@ impl Bench {
 
     /// The connection that the last call asked for.
     pub(super) fn opened(&self) -> Option<u64> {
-        self.harness.actions.iter().find_map(|action| if let Action::Open(open) = action { Some(open.connection) } else { None })
+        self.harness
+            .actions
+            .iter()
+            .find_map(|action| if let Action::Open(open) = action { Some(open.connection) } else { None })
     }
 
     /// Lets timers run out one by one until the plugin asks for its next connection.
@@ -160,7 +163,9 @@ impl Bench {
         match frame.first >> 4 {
             1 => self.connect_of(frame.body),
             3 => {
-                let Ok(codec::Packet::Publish(publish)) = codec::read(frame, self.version) else { panic!("no PUBLISH") };
+                let Ok(codec::Packet::Publish(publish)) = codec::read(frame, self.version) else {
+                    panic!("no PUBLISH")
+                };
                 Sent::Publish {
                     topic: publish.topic.into(),
                     payload: String::from_utf8(publish.payload.into()).unwrap(),
@@ -268,6 +273,10 @@ pub(super) fn names(node: &Node) -> Vec<&str> {
 }
 
 pub(super) fn field<'n>(node: &'n Node, name: &str) -> (u16, &'n tombolo_sdk::Field) {
-    let at = node.fields.iter().position(|field| field.name == name).unwrap_or_else(|| panic!("{name} in {:?}", names(node)));
+    let at = node
+        .fields
+        .iter()
+        .position(|field| field.name == name)
+        .unwrap_or_else(|| panic!("{name} in {:?}", names(node)));
     (u16::try_from(at).unwrap(), &node.fields[at])
 }

@@ -23,7 +23,10 @@ fn a_topic_makes_its_node_with_all_certain_fields() {
     let node = bench.node();
     assert_eq!((node.id.as_str(), node.label.as_str()), ("zigbee/lamp", "Zigbee lamp"));
     assert_eq!(names(&node), ["temperature", "battery", "valve", "setpoint", "mode"]);
-    assert_eq!((field(&node, "temperature").1.unit.as_str(), field(&node, "battery").1.kinds), ("°C", FieldKinds::STATUS));
+    assert_eq!(
+        (field(&node, "temperature").1.unit.as_str(), field(&node, "battery").1.kinds),
+        ("°C", FieldKinds::STATUS)
+    );
     assert_eq!(field(&node, "setpoint").1.control.as_ref().unwrap().maximum, Some(30.0));
     assert_eq!(field(&node, "mode").1.control.as_ref().unwrap().members, ["eco", "boost"]);
     let text = |at: u16, value: &str| (at, value.to_owned());
@@ -35,8 +38,10 @@ fn a_topic_makes_its_node_with_all_certain_fields() {
 
 #[test]
 fn wildcards_are_subscribed_once() {
-    let mut bench = Bench::new(&format!(r#"{{"discovery_prefix": null, "devices": [{ZIGBEE},
-        {{"node": "all", "fields": [{{"name": "any", "topic": "zigbee/+/availability", "pointer": "/x"}}, {{"name": "rest", "topic": "log/#"}}]}}]}}"#));
+    let mut bench = Bench::new(&format!(
+        r#"{{"discovery_prefix": null, "devices": [{ZIGBEE},
+        {{"node": "all", "fields": [{{"name": "any", "topic": "zigbee/+/availability", "pointer": "/x"}}, {{"name": "rest", "topic": "log/#"}}]}}]}}"#
+    ));
     let sent = bench.connect(false);
     let filters = ["log/#", "zigbee/+", "zigbee/+/availability"].map(str::to_owned).to_vec();
     assert_eq!(sent, [Sent::Subscribe(filters)]);
@@ -44,8 +49,10 @@ fn wildcards_are_subscribed_once() {
 
 #[test]
 fn a_node_without_placeholders_is_there_at_once() {
-    let mut bench = Bench::new(r#"{"discovery_prefix": null, "devices": [{"node": "boiler", "fields": [
-        {"name": "pressure", "topic": "boiler/pressure", "type": "quantity", "unit": "bar"}]}]}"#);
+    let mut bench = Bench::new(
+        r#"{"discovery_prefix": null, "devices": [{"node": "boiler", "fields": [
+        {"name": "pressure", "topic": "boiler/pressure", "type": "quantity", "unit": "bar"}]}]}"#,
+    );
     let node = bench.node();
     assert_eq!((node.id.as_str(), node.state), ("boiler", NodeState::Unknown));
     bench.connect(false);
@@ -56,7 +63,8 @@ fn a_node_without_placeholders_is_there_at_once() {
 
 #[test]
 fn placeholders_name_fields_and_types_are_guessed() {
-    let mut bench = bench(r#"{"node": "{device}", "fields": [{"name": "{what}", "topic": "sensors/{device}/{what}"}]}"#);
+    let mut bench =
+        bench(r#"{"node": "{device}", "fields": [{"name": "{what}", "topic": "sensors/{device}/{what}"}]}"#);
     bench.publish("sensors/shed/door", "true");
     bench.publish("sensors/shed/humidity", "55.0");
     bench.publish("sensors/shed/note", "hello");
@@ -69,7 +77,9 @@ fn placeholders_name_fields_and_types_are_guessed() {
 
 #[test]
 fn a_field_without_type_waits_for_its_first_value() {
-    let mut bench = bench(r#"{"node": "d", "fields": [{"name": "a", "topic": "t", "pointer": "/a"}, {"name": "b", "topic": "t", "pointer": "/b"}]}"#);
+    let mut bench = bench(
+        r#"{"node": "d", "fields": [{"name": "a", "topic": "t", "pointer": "/a"}, {"name": "b", "topic": "t", "pointer": "/b"}]}"#,
+    );
     bench.publish("t", r#"{"a": 1}"#);
     assert_eq!(names(&bench.node()), ["a"]);
     bench.publish("t", r#"{"a": 2, "b": "x"}"#);
@@ -99,10 +109,15 @@ fn commands_go_to_their_topics_in_their_spelling() {
     let (_, sent) = bench.set(number, &[(2, Value::Boolean(true)), (3, decimal), (4, Value::Member("eco".into()))]);
     let sent: Vec<_> = sent
         .iter()
-        .map(|sent| if let Sent::Publish { topic, payload, .. } = sent { (topic.as_str(), payload.as_str()) } else { panic!() })
+        .map(|sent| {
+            if let Sent::Publish { topic, payload, .. } = sent { (topic.as_str(), payload.as_str()) } else { panic!() }
+        })
         .collect();
-    let expected =
-        [("zigbee/lamp/set", r#"{"valve": "OPEN"}"#), ("zigbee/lamp/set/setpoint", "21.50"), ("zigbee/lamp/set/mode", "eco")];
+    let expected = [
+        ("zigbee/lamp/set", r#"{"valve": "OPEN"}"#),
+        ("zigbee/lamp/set/setpoint", "21.50"),
+        ("zigbee/lamp/set/mode", "eco"),
+    ];
     assert_eq!(sent, expected);
 }
 
@@ -122,7 +137,10 @@ fn what_no_topic_confirms_is_assumed_once_delivered() {
 fn a_bad_payload_is_said_once_and_disturbs_nothing_else() {
     let mut bench = bench(ZIGBEE);
     bench.publish("zigbee/lamp", r#"{"temperature": "warm", "battery": 5}"#);
-    assert_eq!(bench.warnings(), ["topic \"zigbee/lamp\": field \"temperature\" expects a number; said once per topic"]);
+    assert_eq!(
+        bench.warnings(),
+        ["topic \"zigbee/lamp\": field \"temperature\" expects a number; said once per topic"]
+    );
     assert_eq!(bench.values(), [(1, "5".to_owned())]);
     for payload in ["not json", "{\"other\": 1}", "\u{1}"] {
         bench.publish("zigbee/lamp", payload);
@@ -140,8 +158,10 @@ fn a_bad_payload_is_said_once_and_disturbs_nothing_else() {
 
 #[test]
 fn max_nodes_bounds_a_flood() {
-    let mut bench = Bench::online(r#"{"discovery_prefix": null, "max_nodes": 2, "devices": [
-        {"node": "{n}", "fields": [{"name": "v", "topic": "x/{n}", "type": "quantity"}]}]}"#);
+    let mut bench = Bench::online(
+        r#"{"discovery_prefix": null, "max_nodes": 2, "devices": [
+        {"node": "{n}", "fields": [{"name": "v", "topic": "x/{n}", "type": "quantity"}]}]}"#,
+    );
     bench.publish("x/a", "1");
     bench.publish("x/b", "1");
     bench.publish("x/c", "1");
@@ -173,7 +193,8 @@ fn an_empty_payload_is_nothing() {
 
 #[test]
 fn unmatched_topics_cost_one_match_only() {
-    let mut bench = bench(r#"{"node": "d", "fields": [{"name": "v", "topic": "a/#", "pointer": "/v", "type": "quantity"}]}"#);
+    let mut bench =
+        bench(r#"{"node": "d", "fields": [{"name": "v", "topic": "a/#", "pointer": "/v", "type": "quantity"}]}"#);
     for _ in 0..3 {
         bench.publish("b/c", "1");
         assert!(bench.harness.actions.is_empty());

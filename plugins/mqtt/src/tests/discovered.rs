@@ -12,9 +12,18 @@ fn announce(bench: &mut Bench) -> tombolo_sdk::Node {
     let device = r#""device":{"identifiers":["zigbee2mqtt_0x01"],"name":"Desk Lamp","manufacturer":"Acme","model":"L1"},
         "availability":[{"topic":"z/bridge/state","value_template":"{{ value_json.state }}"},{"topic":"z/lamp/availability"}],"availability_mode":"all""#;
     for (topic, own) in [
-        ("light/0x01/light", r#""schema":"json","brightness":true,"brightness_scale":254,"state_topic":"z/lamp","command_topic":"z/lamp/set","name":null,"unique_id":"1""#),
-        ("sensor/0x01/linkquality", r#""state_topic":"z/lamp","value_template":"{{ value_json.linkquality }}","unit_of_measurement":"lqi","entity_category":"diagnostic","name":"Linkquality","unique_id":"2""#),
-        ("sensor/0x01/temperature", r#""state_topic":"z/lamp","value_template":"{{ value_json['temperature'] | round(1) }}","device_class":"temperature","unit_of_measurement":"°C","state_class":"measurement","unique_id":"3""#),
+        (
+            "light/0x01/light",
+            r#""schema":"json","brightness":true,"brightness_scale":254,"state_topic":"z/lamp","command_topic":"z/lamp/set","name":null,"unique_id":"1""#,
+        ),
+        (
+            "sensor/0x01/linkquality",
+            r#""state_topic":"z/lamp","value_template":"{{ value_json.linkquality }}","unit_of_measurement":"lqi","entity_category":"diagnostic","name":"Linkquality","unique_id":"2""#,
+        ),
+        (
+            "sensor/0x01/temperature",
+            r#""state_topic":"z/lamp","value_template":"{{ value_json['temperature'] | round(1) }}","device_class":"temperature","unit_of_measurement":"°C","state_class":"measurement","unique_id":"3""#,
+        ),
     ] {
         bench.publish(&format!("homeassistant/{topic}/config"), &format!("{{{own},{device}}}"));
     }
@@ -36,7 +45,10 @@ fn subscribes_to_the_prefix_and_then_to_what_is_announced() {
 fn entities_of_a_device_are_fields_of_one_node() {
     let mut bench = bench();
     let node = announce(&mut bench);
-    assert_eq!((node.id.as_str(), node.label.as_str(), node.node_type.as_str()), ("desk-lamp", "Desk Lamp", "mqtt.device"));
+    assert_eq!(
+        (node.id.as_str(), node.label.as_str(), node.node_type.as_str()),
+        ("desk-lamp", "Desk Lamp", "mqtt.device")
+    );
     assert_eq!(names(&node), ["light", "brightness", "linkquality", "temperature"]);
     assert_eq!(node.extras.iter().map(|extra| extra.key.as_str()).collect::<Vec<_>>(), ["MAN", "MODEL"]);
     assert_eq!(field(&node, "linkquality").1.kinds, FieldKinds::STATUS);
@@ -63,9 +75,14 @@ fn a_json_light_is_switched_and_dimmed() {
     let mut bench = bench();
     let number = announce(&mut bench).number;
     let (request, sent) = bench.set(number, &[(0, Value::Boolean(false)), (1, Value::Int32(20))]);
-    let payloads: Vec<_> =
-        sent.iter().map(|sent| if let Sent::Publish { payload, id, .. } = sent { (payload.as_str(), *id) } else { panic!() }).collect();
-    assert_eq!(payloads.iter().map(|(payload, _)| *payload).collect::<Vec<_>>(), [r#"{"state":"OFF"}"#, r#"{"state":"ON","brightness":20}"#]);
+    let payloads: Vec<_> = sent
+        .iter()
+        .map(|sent| if let Sent::Publish { payload, id, .. } = sent { (payload.as_str(), *id) } else { panic!() })
+        .collect();
+    assert_eq!(
+        payloads.iter().map(|(payload, _)| *payload).collect::<Vec<_>>(),
+        [r#"{"state":"OFF"}"#, r#"{"state":"ON","brightness":20}"#]
+    );
     bench.ack(Ack::Puback, payloads[0].1);
     assert_eq!(bench.outcome(request), None);
     bench.ack(Ack::Puback, payloads[1].1);
@@ -120,7 +137,12 @@ fn components_have_their_types() {
     for (topic, config, name, value_type) in [
         ("sensor/a", r#""stat_t":"t","name":"Status""#, "status", ValueType::Text),
         ("sensor/a", r#""stat_t":"t","dev_cla":"power""#, "power", ValueType::Quantity),
-        ("sensor/a", r#""stat_t":"t","stat_cla":"total_increasing","name":"Energy today""#, "energy_today", ValueType::Quantity),
+        (
+            "sensor/a",
+            r#""stat_t":"t","stat_cla":"total_increasing","name":"Energy today""#,
+            "energy_today",
+            ValueType::Quantity,
+        ),
         ("sensor/a", r#""stat_t":"t","dev_cla":"timestamp""#, "timestamp", ValueType::Instant),
         ("sensor/a", r#""stat_t":"t","dev_cla":"enum","ops":["a","b"]"#, "enum", ValueType::Enumeration),
         ("binary_sensor/a", r#""stat_t":"t","dev_cla":"door""#, "door", ValueType::Boolean),
@@ -147,7 +169,10 @@ fn a_basic_light_has_brightness_of_its_own() {
     bench.publish("l/state", "1");
     assert_eq!(bench.values(), [(0, "true".to_owned())]);
     let (_, sent) = bench.set(node.number, &[(1, Value::Int32(40))]);
-    assert!(matches!(&sent[..], [Sent::Publish { topic, payload, .. }] if topic == "l/bri/set" && payload == "40"), "{sent:?}");
+    assert!(
+        matches!(&sent[..], [Sent::Publish { topic, payload, .. }] if topic == "l/bri/set" && payload == "40"),
+        "{sent:?}"
+    );
 }
 
 #[test]
@@ -256,7 +281,9 @@ fn a_switch_without_state_topic_is_assumed() {
 
 #[test]
 fn a_device_can_be_declared_and_discovered() {
-    let mut bench = Bench::online(r#"{"devices": [{"node": "own/{n}", "fields": [{"name": "v", "topic": "z/{n}", "pointer": "/v"}]}]}"#);
+    let mut bench = Bench::online(
+        r#"{"devices": [{"node": "own/{n}", "fields": [{"name": "v", "topic": "z/{n}", "pointer": "/v"}]}]}"#,
+    );
     bench.publish("homeassistant/sensor/a/config", r#"{"stat_t":"z/a","name":"A","val_tpl":"{{ value_json.v }}"}"#);
     bench.publish("z/a", r#"{"v": 1}"#);
     assert_eq!(bench.readings().len(), 2);

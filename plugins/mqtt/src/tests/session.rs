@@ -119,7 +119,8 @@ fn keeps_alive_and_notices_silence() {
 #[test]
 fn acknowledges_qos_1_only_when_stored_and_in_order() {
     for version in [Version::V5, Version::V3] {
-        let mut bench = Bench::new(&with(if version == Version::V5 { r#""version": "5""# } else { r#""version": "3.1.1""# }));
+        let mut bench =
+            Bench::new(&with(if version == Version::V5 { r#""version": "5""# } else { r#""version": "3.1.1""# }));
         bench.version = version;
         bench.connect(false);
         for id in 1..=3_u16 {
@@ -213,7 +214,9 @@ fn completes_a_write_when_the_broker_acknowledges() {
     let mut bench = Bench::online(LAMP);
     let number = lamp();
     let (request, sent) = bench.set(number, &[(1, Value::Boolean(true))]);
-    let [Sent::Publish { topic, payload, qos: 1, id, dup: false, retain: false }] = &sent[..] else { panic!("{sent:?}") };
+    let [Sent::Publish { topic, payload, qos: 1, id, dup: false, retain: false }] = &sent[..] else {
+        panic!("{sent:?}")
+    };
     assert_eq!((topic.as_str(), payload.as_str()), ("lamp/set", "ON"));
     assert_eq!(bench.outcome(request), None);
     bench.ack(Ack::Puback, *id);
@@ -243,7 +246,10 @@ fn repeats_a_command_in_the_resumed_session() {
     let (request, sent) = bench.set(number, &[(1, Value::Boolean(true))]);
     let Some(Sent::Publish { id, .. }) = sent.first().cloned() else { panic!() };
     let again = bench.reconnect(true);
-    assert!(again.iter().any(|sent| matches!(sent, Sent::Publish { dup: true, id: other, .. } if *other == id)), "{again:?}");
+    assert!(
+        again.iter().any(|sent| matches!(sent, Sent::Publish { dup: true, id: other, .. } if *other == id)),
+        "{again:?}"
+    );
     bench.ack(Ack::Puback, id);
     assert_eq!(bench.outcome(request), Some(Ok(())));
 }
@@ -259,7 +265,10 @@ fn fails_a_command_with_a_sentence() {
     assert!(bench.outcome(refused).unwrap().unwrap_err().contains("does not allow"));
 
     let (lost, _) = bench.set(number, &[(1, Value::Boolean(true))]);
-    bench.reconnect(false);
+    bench.harness.closed(bench.connection);
+    bench.wait_for_open();
+    bench.harness.event(Event::Opened(bench.connection));
+    bench.accept(false);
     assert!(bench.outcome(lost).unwrap().unwrap_err().contains("lost the session"));
 
     bench.harness.closed(bench.connection);
@@ -378,7 +387,10 @@ fn a_bad_setting_is_an_error_for_the_operator() {
     for (settings, part) in [
         (r#"{"usrname": "x"}"#, "usrname"),
         (r#"{"devices": [{"node": "a/{b}", "fields": [{"name": "x", "topic": "t/{c}"}]}]}"#, "{b}"),
-        (r#"{"devices": [{"node": "a", "fields": [{"name": "x", "topic": "t", "template": "{{ x }}"}]}]}"#, "not supported"),
+        (
+            r#"{"devices": [{"node": "a", "fields": [{"name": "x", "topic": "t", "template": "{{ x }}"}]}]}"#,
+            "not supported",
+        ),
         (r#"{"password": "p"}"#, "username"),
     ] {
         let error = tombolo_sdk::testing::Harness::<crate::Mqtt>::fresh(settings).err().unwrap();

@@ -25,10 +25,18 @@ fn a_swap_in_the_middle_of_a_packet_loses_and_doubles_nothing() {
         let bytes = {
             let mut bench = Bench::new(LAMP);
             bench.version = version;
-            [bench.publish_bytes("lamp/power", "1.25", 1, 3, false), bench.publish_bytes("lamp/power", "1.50", 2, 4, false)].concat()
+            [
+                bench.publish_bytes("lamp/power", "1.25", 1, 3, false),
+                bench.publish_bytes("lamp/power", "1.50", 2, 4, false),
+            ]
+            .concat()
         };
         for cut in 0..=bytes.len() {
-            let settings = LAMP.replacen('{', if version == Version::V5 { r#"{"version": "5", "# } else { r#"{"version": "3.1.1", "# }, 1);
+            let settings = LAMP.replacen(
+                '{',
+                if version == Version::V5 { r#"{"version": "5", "# } else { r#"{"version": "3.1.1", "# },
+                1,
+            );
             let mut bench = Bench::new(&settings);
             bench.version = version;
             bench.connect(false);
@@ -67,13 +75,15 @@ fn a_request_that_nobody_knows_is_ended() {
 
 #[test]
 fn found_and_announced_nodes_are_there_at_once_with_their_state() {
-    let mut bench = Bench::online(r#"{"devices": [{"node": "{n}", "fields": [{"name": "{f}", "topic": "x/{n}/{f}"}]}]}"#);
+    let mut bench =
+        Bench::online(r#"{"devices": [{"node": "{n}", "fields": [{"name": "{f}", "topic": "x/{n}/{f}"}]}]}"#);
     bench.publish("x/a/t", "1.0");
     bench.publish("homeassistant/sensor/b/config", r#"{"stat_t":"b","name":"B","unit_of_meas":"W","avty_t":"b/lwt"}"#);
     bench.advance(50);
     bench.publish("b/lwt", "online");
     let mut bench = swap(bench, &[]);
-    let nodes: Vec<_> = bench.harness.nodes().iter().map(|node| (node.id.clone(), node.state, names(node).len())).collect();
+    let nodes: Vec<_> =
+        bench.harness.nodes().iter().map(|node| (node.id.clone(), node.state, names(node).len())).collect();
     assert_eq!(nodes, [("a".to_owned(), NodeState::Online, 1), ("b".to_owned(), NodeState::Online, 1)]);
     assert_eq!(bench.advance(1_000), []);
     bench.publish("x/a/t", "2.0");

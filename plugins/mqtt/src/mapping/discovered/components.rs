@@ -9,6 +9,8 @@ use crate::mapping::spec::{Availability, Command, Entity, FieldSpec, Mode};
 use crate::mapping::template::Template;
 use crate::mapping::value::{Extract, Kind};
 
+mod climate;
+
 /// What a configuration gives.
 pub(super) struct Found {
     pub(super) entity: Entity,
@@ -24,7 +26,8 @@ pub(super) fn entity(topic: &str, config: &Config, qos: Qos) -> Found {
     let mut fields = Vec::new();
     let mut availability = Vec::new();
     for component in &components {
-        let mut builder = Builder { config: component, prefix: prefix(component), fields: Vec::new(), warnings: Vec::new() };
+        let mut builder =
+            Builder { config: component, prefix: prefix(component), fields: Vec::new(), warnings: Vec::new() };
         if builder.build() {
             builder.availability(&mut availability);
         } else {
@@ -46,7 +49,8 @@ pub(super) fn entity(topic: &str, config: &Config, qos: Qos) -> Found {
 fn prefix(config: &Config) -> String {
     let own = config.text("name").filter(|_| config.has("device")).map(|name| slug(name, '_'));
     let own = own.filter(|name| !name.is_empty());
-    own.or_else(|| config.text("device_class").map(|class| slug(class, '_'))).unwrap_or_else(|| config.component.clone())
+    own.or_else(|| config.text("device_class").map(|class| slug(class, '_')))
+        .unwrap_or_else(|| config.component.clone())
 }
 
 struct Builder<'a> {
@@ -111,7 +115,9 @@ impl Builder<'_> {
 
     fn sensor(&mut self) {
         let class = self.config.text("device_class");
-        let is_numeric = ["unit_of_measurement", "state_class", "suggested_display_precision"].iter().any(|word| self.config.has(word));
+        let is_numeric = ["unit_of_measurement", "state_class", "suggested_display_precision"]
+            .iter()
+            .any(|word| self.config.has(word));
         let kind = match (class, self.config.list("options")) {
             (Some("timestamp"), _) => Kind::Instant,
             (Some("date"), _) => Kind::Date,
@@ -127,19 +133,32 @@ impl Builder<'_> {
 
     fn binary_sensor(&mut self) {
         let kind = self.on_off("payload_on", "payload_off");
-        self.add(Plan { name: "", kind, unit: String::new(), state: Some(("state_topic", "value_template")), command: None });
+        self.add(Plan {
+            name: "",
+            kind,
+            unit: String::new(),
+            state: Some(("state_topic", "value_template")),
+            command: None,
+        });
     }
 
     fn switch(&mut self) {
         let command_kind = self.on_off("payload_on", "payload_off");
         let state_kind = match (&command_kind, self.config.payload("state_on"), self.config.payload("state_off")) {
-            (Kind::Boolean { on, off }, state_on, state_off) => {
-                Kind::Boolean { on: state_on.unwrap_or_else(|| on.clone()), off: state_off.unwrap_or_else(|| off.clone()) }
-            }
+            (Kind::Boolean { on, off }, state_on, state_off) => Kind::Boolean {
+                on: state_on.unwrap_or_else(|| on.clone()),
+                off: state_off.unwrap_or_else(|| off.clone()),
+            },
             (other, _, _) => other.clone(),
         };
         let command = command("command_topic", Shape::Word("command_template"), command_kind, Constraint::any());
-        self.add(Plan { name: "", kind: state_kind, unit: String::new(), state: Some(("state_topic", "value_template")), command });
+        self.add(Plan {
+            name: "",
+            kind: state_kind,
+            unit: String::new(),
+            state: Some(("state_topic", "value_template")),
+            command,
+        });
     }
 
     fn light(&mut self) {
@@ -178,7 +197,12 @@ impl Builder<'_> {
         if self.config.truth("brightness") || modes.iter().any(|mode| mode != "onoff") {
             let range = Constraint::range(0.0, self.brightness_scale());
             let template = given(r#"{"state":"ON","brightness":{{ value }}}"#);
-            self.add_json("brightness", Kind::Int32, "brightness", command("command_topic", template, Kind::Int32, range));
+            self.add_json(
+                "brightness",
+                Kind::Int32,
+                "brightness",
+                command("command_topic", template, Kind::Int32, range),
+            );
         }
     }
 
@@ -196,7 +220,13 @@ impl Builder<'_> {
         let range = Constraint::range(bound("min", 1.0), bound("max", 100.0));
         let command = command("command_topic", Shape::Word("command_template"), Kind::Quantity, range);
         let unit = self.unit();
-        self.add(Plan { name: "", kind: Kind::Quantity, unit, state: Some(("state_topic", "value_template")), command });
+        self.add(Plan {
+            name: "",
+            kind: Kind::Quantity,
+            unit,
+            state: Some(("state_topic", "value_template")),
+            command,
+        });
     }
 
     fn select(&mut self) {
@@ -211,67 +241,6 @@ impl Builder<'_> {
         let kind = Kind::Member(members.clone());
         let command = command(set.0, Shape::Word(set.1), kind.clone(), Constraint::members(members));
         self.add(Plan { name, kind, unit: String::new(), state: Some(state), command });
-    }
-
-    fn climate(&mut self) {
-        let unit = match self.config.text("temperature_unit") {
-            Some("F") => "°F",
-            _ => "°C",
-        };
-        let words = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let modes = self.config.list("modes").unwrap_or_else(|| words(&["auto", "off", "cool", "heat", "dry", "fan_only"]));
-        let fans = self.config.list("fan_modes").unwrap_or_else(|| words(&["auto", "low", "medium", "high"]));
-        let swings = self.config.list("swing_modes").unwrap_or_else(|| words(&["on", "off"]));
-        let mut presets = self.config.list("preset_modes").unwrap_or_default();
-        presets.insert(0, "none".into());
-        self.climate_mode("mode", modes, "mode_state_template");
-        self.climate_mode("fan_mode", fans, "fan_mode_state_template");
-        self.climate_mode("swing_mode", swings, "swing_mode_state_template");
-        self.climate_mode("preset_mode", presets, "preset_mode_value_template");
-        let default = if unit == "°F" { (44.6, 95.0) } else { (7.0, 35.0) };
-        let temperatures = self.range("min_temp", "max_temp", default);
-        self.climate_target("target_temperature", "temperature", unit, &temperatures);
-        self.climate_target("target_temperature_high", "temperature_high", unit, &temperatures);
-        self.climate_target("target_temperature_low", "temperature_low", unit, &temperatures);
-        let humidities = self.range("min_humidity", "max_humidity", (30.0, 99.0));
-        self.climate_target("target_humidity", "target_humidity", "%", &humidities);
-        self.climate_reading("current_temperature", Kind::Quantity, unit);
-        self.climate_reading("current_humidity", Kind::Quantity, "%");
-        self.climate_reading("action", Kind::Text, "");
-        if self.config.has("power_command_topic") {
-            let kind = self.on_off("payload_on", "payload_off");
-            let command = command("power_command_topic", Shape::Word("power_command_template"), kind.clone(), Constraint::any());
-            self.add(Plan { name: "power", kind, unit: String::new(), state: None, command });
-        }
-    }
-
-    fn range(&self, min: &str, max: &str, default: (f64, f64)) -> Constraint {
-        Constraint::range(self.config.number(min).unwrap_or(default.0), self.config.number(max).unwrap_or(default.1))
-    }
-
-    fn climate_mode(&mut self, name: &str, members: Vec<String>, template: &str) {
-        let (state, set) = (format!("{name}_state_topic"), format!("{name}_command_topic"));
-        if self.config.has(&state) || self.config.has(&set) {
-            self.add_choice(name, members, (&state, template), (&set, &format!("{name}_command_template")));
-        }
-    }
-
-    fn climate_target(&mut self, name: &str, word: &str, unit: &str, range: &Constraint) {
-        let (state, set) = (format!("{word}_state_topic"), format!("{word}_command_topic"));
-        if !self.config.has(&state) && !self.config.has(&set) {
-            return;
-        }
-        let set_template = format!("{word}_command_template");
-        let command = command(&set, Shape::Word(&set_template), Kind::Quantity, range.clone());
-        let template = format!("{word}_state_template");
-        self.add(Plan { name, kind: Kind::Quantity, unit: unit.into(), state: Some((&state, &template)), command });
-    }
-
-    fn climate_reading(&mut self, name: &str, kind: Kind, unit: &str) {
-        let (topic, template) = (format!("{name}_topic"), format!("{name}_template"));
-        if self.config.has(&topic) {
-            self.add(Plan { name, kind, unit: unit.into(), state: Some((&topic, &template)), command: None });
-        }
     }
 
     /// A field that can neither be read nor set is none; a template that is not understood is said and the field left out.
@@ -313,7 +282,14 @@ impl Builder<'_> {
             ..Field::new(&self.name(plan.name), plan.kind.value_type())
         };
         let topics = topic.map(str::to_owned).into_iter().collect();
-        Ok(FieldSpec { field, qualifier: slug(&self.config.object, '_'), kind: plan.kind.clone(), topics, extract, command })
+        Ok(FieldSpec {
+            field,
+            qualifier: slug(&self.config.object, '_'),
+            kind: plan.kind.clone(),
+            topics,
+            extract,
+            command,
+        })
     }
 
     /// What climate's own templates fall back to.
@@ -348,7 +324,10 @@ impl Builder<'_> {
     }
 
     fn availability(&mut self, all: &mut Vec<Availability>) {
-        let single = self.config.text("availability_topic").map(|topic| (topic.to_owned(), self.config.clone(), "availability_template"));
+        let single = self
+            .config
+            .text("availability_topic")
+            .map(|topic| (topic.to_owned(), self.config.clone(), "availability_template"));
         let listed = self.config.availability().into_iter().filter_map(|one| {
             let topic = one.text("topic")?.to_owned();
             Some((topic, one, "value_template"))

@@ -235,7 +235,8 @@ impl Config {
         };
         let identifier = self.device("identifiers").and_then(first).map(plain);
         let connection = || self.device("connections").and_then(first).map(plain);
-        let alone = || self.text("unique_id").map_or_else(|| format!("{} {}", self.component, self.object), str::to_owned);
+        let alone =
+            || self.text("unique_id").map_or_else(|| format!("{} {}", self.component, self.object), str::to_owned);
         identifier.or_else(connection).filter(|key| !key.is_empty()).unwrap_or_else(alone)
     }
 
