@@ -6,7 +6,7 @@ mod answer;
 mod parameter;
 mod request;
 
-pub use answer::{Answer, Refusal, condition_of, parameter_error, success};
 pub(crate) use answer::code_of;
+pub use answer::{Answer, Refusal, condition_of, parameter_error, success};
 pub use parameter::{FormParameter, Given, form, type_of, typed};
 pub use request::{GetForm, Parameter, Request, Set};

@@ -1,9 +1,15 @@
 //! Service discovery (XEP-0030), capabilities (XEP-0115), software version (XEP-0092) and ping (XEP-0199).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jid::Jid;
 use minidom::Element;
+use sha1::{Digest as _, Sha1};
 
+use super::dialect::Dialect;
+use super::ns;
 use super::stanza::StanzaFault;
+use super::xml::{Tag, text_of};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,73 +74,191 @@ impl Caps {
 
     /// Reads `<c>`.
     pub fn parse(c: &Element) -> Option<Self> {
-        let _ = c;
-        None
+        Some(Self { node: c.attr("node")?.to_owned(), ver: c.attr("ver")?.to_owned() })
     }
 
     /// Writes `<c>`.
     pub fn to_element(&self) -> Element {
-        Element::bare("c", super::ns::CAPS)
+        Tag::new("c", ns::CAPS).attr("hash", "sha-1").attr("node", &self.node).attr("ver", &self.ver).build()
     }
 }
 
 impl Request {
     /// Reads `<query>` of either kind.
     pub fn parse(payload: &Element) -> Result<Self, StanzaFault> {
-        let _ = payload;
-        Err(StanzaFault::not_implemented())
+        let node = payload.attr("node").map(str::to_owned);
+        match payload.name() {
+            "query" if payload.has_ns(ns::DISCO_INFO) => Ok(Self::Info { node }),
+            "query" if payload.has_ns(ns::DISCO_ITEMS) => Ok(Self::Items { node }),
+            _ => Err(StanzaFault::not_implemented()),
+        }
     }
 
     /// Writes it.
     pub fn to_element(&self) -> Element {
-        Element::bare("query", super::ns::DISCO_INFO)
+        match self {
+            Self::Info { node } => query(ns::DISCO_INFO, node.as_deref()).build(),
+            Self::Items { node } => query(ns::DISCO_ITEMS, node.as_deref()).build(),
+        }
     }
 }
 
+fn query(ns: &str, node: Option<&str>) -> Tag {
+    Tag::new("query", ns).maybe("node", node)
+}
+
 impl Info {
-    /// What we are and can do.
+    /// What we are and can do: a concentrator in every generation, without which clients do not look for nodes.
     pub fn ours(name: &str) -> Self {
-        let _ = name;
-        Self::default()
+        let identity =
+            Identity { category: "client".to_owned(), identity_type: "bot".to_owned(), name: name.to_owned() };
+        let plain = [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING];
+        let family = Dialect::ALL.into_iter().flat_map(|dialect| {
+            [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()]
+        });
+        Self { identities: vec![identity], features: plain.into_iter().chain(family).map(str::to_owned).collect() }
     }
 
-    /// Reads `<query>`.
+    /// Reads `<query>`; what makes no sense is left out.
     pub fn parse(query: &Element) -> Self {
-        let _ = query;
-        Self::default()
+        let named = |name: &'static str| query.children().filter(move |child| child.is(name, ns::DISCO_INFO));
+        Self {
+            identities: named("identity").map(Identity::parse).collect(),
+            features: named("feature").filter_map(|feature| feature.attr("var")).map(str::to_owned).collect(),
+        }
     }
 
     /// Writes `<query>`, about the part that was asked for.
     pub fn to_element(&self, node: Option<&str>) -> Element {
-        let _ = node;
-        Element::bare("query", super::ns::DISCO_INFO)
+        query(ns::DISCO_INFO, node)
+            .children(self.identities.iter().map(Identity::to_tag))
+            .children(self.features.iter().map(|feature| Tag::new("feature", ns::DISCO_INFO).attr("var", feature)))
+            .build()
     }
 
-    /// The verification string, hashed (XEP-0115 §5).
+    /// The verification string, hashed (XEP-0115 §5). We advertise no extended information.
     pub fn verification(&self) -> String {
-        String::new()
+        let identity =
+            |identity: &Identity| format!("{}/{}//{}<", identity.category, identity.identity_type, identity.name);
+        let mut identities: Vec<String> = self.identities.iter().map(identity).collect();
+        let mut features: Vec<String> = self.features.iter().map(|feature| format!("{feature}<")).collect();
+        identities.sort();
+        features.sort();
+        features.dedup();
+        STANDARD.encode(Sha1::digest(identities.concat() + &features.concat()))
+    }
+}
+
+impl Identity {
+    fn parse(identity: &Element) -> Self {
+        let [category, identity_type, name] =
+            ["category", "type", "name"].map(|attribute| text_of(identity, attribute));
+        Self { category, identity_type, name }
+    }
+
+    fn to_tag(&self) -> Tag {
+        let tag =
+            Tag::new("identity", ns::DISCO_INFO).attr("category", &self.category).attr("type", &self.identity_type);
+        tag.filled("name", &self.name)
     }
 }
 
 /// Answers what somebody has.
 pub fn items(node: Option<&str>, items: &[Item]) -> Element {
-    let _ = (node, items);
-    Element::bare("query", super::ns::DISCO_ITEMS)
+    let item = |item: &Item| {
+        let tag = Tag::new("item", ns::DISCO_ITEMS).attr("jid", item.jid.as_str());
+        tag.filled("node", &item.node).filled("name", &item.name)
+    };
+    query(ns::DISCO_ITEMS, node).children(items.iter().map(item)).build()
 }
 
-/// Reads what somebody has.
+/// Reads what somebody has; what has no address is left out.
 pub fn parse_items(query: &Element) -> Vec<Item> {
-    let _ = query;
-    Vec::new()
+    let items = query.children().filter(|child| child.is("item", ns::DISCO_ITEMS));
+    let item = |item: &Element| {
+        let jid = Jid::new(item.attr("jid")?).ok()?;
+        Some(Item { jid, node: text_of(item, "node"), name: text_of(item, "name") })
+    };
+    items.filter_map(item).collect()
 }
 
 /// Answers which software this is.
 pub fn version(name: &str, version: &str) -> Element {
-    let _ = (name, version);
-    Element::bare("query", super::ns::VERSION)
+    let text = |tag: &str, text: &str| Tag::new(tag, ns::VERSION).text(text);
+    Tag::new("query", ns::VERSION).child(text("name", name)).child(text("version", version)).build()
 }
 
 /// Asks whether somebody is there.
 pub fn ping() -> Element {
-    Element::bare("ping", super::ns::PING)
+    Element::bare("ping", ns::PING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reread(element: &Element) -> Element {
+        String::from(element).parse().unwrap()
+    }
+
+    #[test]
+    fn the_verification_string_is_that_of_the_specification() {
+        let features = [
+            "http://jabber.org/protocol/disco#info",
+            "http://jabber.org/protocol/caps",
+            "http://jabber.org/protocol/disco#items",
+            "http://jabber.org/protocol/muc",
+        ];
+        let identity =
+            Identity { category: "client".to_owned(), identity_type: "pc".to_owned(), name: "Exodus 0.9.1".to_owned() };
+        let info = Info { identities: vec![identity], features: features.map(str::to_owned).to_vec() };
+        assert_eq!(info.verification(), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    }
+
+    #[test]
+    fn we_are_a_concentrator_in_every_generation() {
+        let ours = Info::ours("tombolo");
+        let read = Info::parse(&reread(&ours.to_element(Some("node#ver"))));
+        assert_eq!(read, ours);
+        for dialect in Dialect::ALL {
+            for feature in [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()] {
+                assert!(ours.features.iter().any(|ours| ours == feature), "{feature}");
+            }
+        }
+        assert_eq!(Dialect::choose(read.features.iter().map(String::as_str)), Some(Dialect::Nf));
+    }
+
+    #[test]
+    fn questions_are_read_as_they_were_written() {
+        for node in [None, Some("home/kitchen".to_owned())] {
+            for request in [Request::Info { node: node.clone() }, Request::Items { node }] {
+                assert_eq!(Request::parse(&reread(&request.to_element())), Ok(request));
+            }
+        }
+        assert!(Request::parse(&Element::bare("query", "other")).is_err());
+    }
+
+    #[test]
+    fn items_without_an_address_are_left_out() {
+        let item = Item { jid: Jid::new("iot.example.org").unwrap(), node: "a".to_owned(), name: "A & B".to_owned() };
+        let written = items(None, std::slice::from_ref(&item));
+        assert_eq!(parse_items(&reread(&written)), [item]);
+        let odd = "<query xmlns='http://jabber.org/protocol/disco#items'><item/><item jid='@'/><odd jid='a'/></query>";
+        assert_eq!(parse_items(&odd.parse().unwrap()), []);
+    }
+
+    #[test]
+    fn capabilities_tell_slixmpp_from_others() {
+        let caps = Caps { node: "http://slixmpp.com/ver/1.17.0".to_owned(), ver: "x".to_owned() };
+        assert_eq!(Caps::parse(&reread(&caps.to_element())), Some(caps.clone()));
+        assert!(caps.is_slixmpp());
+        assert!(!Caps { node: "https://gajim.org".to_owned(), ..caps }.is_slixmpp());
+        assert_eq!(Caps::parse(&Element::bare("c", ns::CAPS)), None);
+    }
+
+    #[test]
+    fn the_version_is_told() {
+        let told = version("tombolo", "0.1.0");
+        assert_eq!(told.children().map(Element::text).collect::<Vec<_>>(), ["tombolo", "0.1.0"]);
+    }
 }

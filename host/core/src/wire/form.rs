@@ -157,7 +157,10 @@ impl FormKind {
     }
 
     fn from_attribute(text: Option<&str>) -> Self {
-        [Self::Submit, Self::Cancel, Self::Result].into_iter().find(|kind| Some(kind.as_str()) == text).unwrap_or(Self::Form)
+        [Self::Submit, Self::Cancel, Self::Result]
+            .into_iter()
+            .find(|kind| Some(kind.as_str()) == text)
+            .unwrap_or(Self::Form)
     }
 }
 
@@ -211,7 +214,9 @@ impl FormField {
 
     fn to_tag(&self, control_ns: &str) -> Tag {
         let flag = |name: &'static str, namespace, is_set: bool| is_set.then(|| Tag::new(name, namespace));
-        let text = |name: &'static str, namespace, text: &str| (!text.is_empty()).then(|| Tag::new(name, namespace).text(text));
+        let text = |name: &'static str, namespace, text: &str| {
+            (!text.is_empty()).then(|| Tag::new(name, namespace).text(text))
+        };
         Tag::new("field", ns::DATA)
             .attr("var", &self.var)
             .filled("type", &self.field_type)
@@ -263,7 +268,10 @@ impl Validation {
 
     fn parse(validate: &Element) -> Self {
         let method = validate.children().filter(|child| child.has_ns(ns::DATA_VALIDATE)).find_map(Method::parse);
-        Self { datatype: validate.attr("datatype").unwrap_or("xs:string").to_owned(), method: method.unwrap_or_default() }
+        Self {
+            datatype: validate.attr("datatype").unwrap_or("xs:string").to_owned(),
+            method: method.unwrap_or_default(),
+        }
     }
 
     fn to_element(&self) -> Element {
@@ -280,7 +288,10 @@ impl Method {
         match method.name() {
             "basic" => Some(Self::Basic),
             "open" => Some(Self::Open),
-            "range" => Some(Self::Range { min: method.attr("min").map(str::to_owned), max: method.attr("max").map(str::to_owned) }),
+            "range" => Some(Self::Range {
+                min: method.attr("min").map(str::to_owned),
+                max: method.attr("max").map(str::to_owned),
+            }),
             "regex" => Some(Self::Regex(method.text())),
             _ => None,
         }
@@ -291,7 +302,9 @@ impl Method {
         match self {
             Self::Basic => None,
             Self::Open => Some(Tag::new("open", ns::DATA_VALIDATE)),
-            Self::Range { min, max } => Some(Tag::new("range", ns::DATA_VALIDATE).maybe("min", min.as_ref()).maybe("max", max.as_ref())),
+            Self::Range { min, max } => {
+                Some(Tag::new("range", ns::DATA_VALIDATE).maybe("min", min.as_ref()).maybe("max", max.as_ref()))
+            }
             Self::Regex(pattern) => Some(Tag::new("regex", ns::DATA_VALIDATE).text(pattern)),
         }
     }
@@ -321,7 +334,10 @@ mod tests {
     fn reads_the_example() {
         let form = parse(EXAMPLE);
         assert_eq!((form.kind, form.title.as_str()), (FormKind::Form, "dimmer1"));
-        assert_eq!(form.pages, [Page { label: "Output".to_owned(), fields: vec!["Power".to_owned(), "Level".to_owned()] }]);
+        assert_eq!(
+            form.pages,
+            [Page { label: "Output".to_owned(), fields: vec!["Power".to_owned(), "Level".to_owned()] }]
+        );
         let level = form.field("Level").unwrap();
         assert_eq!((level.group.as_str(), level.not_same, level.text().as_str()), ("Dimming", true, "42.5"));
         let range = Method::Range { min: Some("0".to_owned()), max: Some("100".to_owned()) };
@@ -332,8 +348,13 @@ mod tests {
     #[test]
     fn takes_what_strict_parsers_refuse() {
         // COMPAT: the reference leaves the type out.
-        let form = parse("<x xmlns='jabber:x:data'><field var='a' type='odd'><option><value>1</value></option></field><reported/></x>");
-        assert_eq!((form.kind, form.fields[0].field_type.as_str(), form.fields[0].options.len()), (FormKind::Form, "odd", 1));
+        let form = parse(
+            "<x xmlns='jabber:x:data'><field var='a' type='odd'><option><value>1</value></option></field><reported/></x>",
+        );
+        assert_eq!(
+            (form.kind, form.fields[0].field_type.as_str(), form.fields[0].options.len()),
+            (FormKind::Form, "odd", 1)
+        );
         assert_eq!(parse("<x xmlns='jabber:x:data' type='submit'/>").kind, FormKind::Submit);
     }
 
@@ -341,18 +362,27 @@ mod tests {
     fn a_prefix_of_a_private_datatype_is_declared() {
         let colour = FormField {
             var: "C".to_owned(),
-            validation: Some(Validation { datatype: "xdc:color".to_owned(), method: Method::Regex("^[0-9a-fA-F]{6}$".to_owned()) }),
+            validation: Some(Validation {
+                datatype: "xdc:color".to_owned(),
+                method: Method::Regex("^[0-9a-fA-F]{6}$".to_owned()),
+            }),
             ..FormField::default()
         };
-        let xml = String::from(&Form { fields: vec![colour.clone()], ..Form::default() }.to_element("urn:nf:iot:ctr:1.0"));
-        assert!(xml.contains("xmlns:xdc=\"urn:xmpp:xdata:color\"") || xml.contains("xmlns:xdc='urn:xmpp:xdata:color'"), "{xml}");
+        let xml =
+            String::from(&Form { fields: vec![colour.clone()], ..Form::default() }.to_element("urn:nf:iot:ctr:1.0"));
+        assert!(
+            xml.contains("xmlns:xdc=\"urn:xmpp:xdata:color\"") || xml.contains("xmlns:xdc='urn:xmpp:xdata:color'"),
+            "{xml}"
+        );
         assert_eq!(parse(&xml).fields, [colour]);
     }
 
     #[test]
     fn a_deep_layout_is_not_followed_for_ever() {
         let (open, close) = ("<section>".repeat(200), "</section>".repeat(200));
-        let xml = format!("<x xmlns='jabber:x:data'><page xmlns='http://jabber.org/protocol/xdata-layout'>{open}<fieldref var='a'/>{close}</page></x>");
+        let xml = format!(
+            "<x xmlns='jabber:x:data'><page xmlns='http://jabber.org/protocol/xdata-layout'>{open}<fieldref var='a'/>{close}</page></x>"
+        );
         assert_eq!(parse(&xml).pages[0].fields, Vec::<String>::new());
     }
 
@@ -365,16 +395,34 @@ mod tests {
             Just(Method::Basic),
             Just(Method::Open),
             any_text().prop_map(Method::Regex),
-            proptest::array::uniform2(proptest::option::of(any_text())).prop_map(|[min, max]| Method::Range { min, max }),
+            proptest::array::uniform2(proptest::option::of(any_text()))
+                .prop_map(|[min, max]| Method::Range { min, max }),
         ];
-        let validation = proptest::option::of((any_text(), method).prop_map(|(datatype, method)| Validation { datatype, method }));
+        let validation =
+            proptest::option::of((any_text(), method).prop_map(|(datatype, method)| Validation { datatype, method }));
         let texts = proptest::array::uniform6(any_text());
-        (texts, proptest::collection::vec(any_text(), 0..3), validation, proptest::array::uniform3(any::<bool>())).prop_map(
-            |([var, field_type, label, description, error, group], values, validation, [required, not_same, read_only])| FormField {
-                options: values.iter().map(|value| Choice { label: label.clone(), value: value.clone() }).collect(),
-                var, field_type, label, description, values, required, validation, not_same, read_only, error, group,
-            },
-        )
+        (texts, proptest::collection::vec(any_text(), 0..3), validation, proptest::array::uniform3(any::<bool>()))
+            .prop_map(
+                |(
+                    [var, field_type, label, description, error, group],
+                    values,
+                    validation,
+                    [required, not_same, read_only],
+                )| FormField {
+                    options: values.iter().map(|value| Choice { label: label.clone(), value: value.clone() }).collect(),
+                    var,
+                    field_type,
+                    label,
+                    description,
+                    values,
+                    required,
+                    validation,
+                    not_same,
+                    read_only,
+                    error,
+                    group,
+                },
+            )
     }
 
     proptest! {

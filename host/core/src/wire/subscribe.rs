@@ -76,7 +76,9 @@ impl Request {
     pub fn to_element(&self) -> Element {
         match self {
             Self::Subscribe(subscribe) => subscribe.to_element(),
-            Self::Unsubscribe { dialect, id } => Tag::new("unsubscribe", dialect.events_ns()).attr(id_name(*dialect), id).build(),
+            Self::Unsubscribe { dialect, id } => {
+                Tag::new("unsubscribe", dialect.events_ns()).attr(id_name(*dialect), id).build()
+            }
         }
     }
 }
@@ -96,7 +98,8 @@ const LONG: Names = Names {
     field: "field",
     rule: ["name", "currentValue", "changedBy", "changedUp", "changedDown"],
 };
-const SHORT: Names = Names { interval_min: "minInt", interval_max: "maxInt", field: "f", rule: ["n", "v", "by", "up", "dn"] };
+const SHORT: Names =
+    Names { interval_min: "minInt", interval_max: "maxInt", field: "f", rule: ["n", "v", "by", "up", "dn"] };
 
 const fn names(dialect: Dialect) -> &'static Names {
     if dialect.is_long() { &LONG } else { &SHORT }
@@ -120,7 +123,9 @@ impl Subscribe {
 
     fn to_element(&self) -> Element {
         let (names, ns) = (names(self.dialect), self.dialect.events_ns());
-        let span = |micros: Option<u64>| micros.map(|micros| lexical::duration_text(i64::try_from(micros).unwrap_or(i64::MAX)));
+        let span = |micros: Option<u64>| {
+            micros.map(|micros| lexical::duration_text(i64::try_from(micros).unwrap_or(i64::MAX)))
+        };
         let tag = Tag::new("subscribe", ns)
             .attr(id_name(self.dialect), &self.id)
             .maybe("maxAge", span(self.age_us_max))
@@ -167,7 +172,9 @@ fn rules_of(payload: &Element, names: &Names) -> Result<Vec<FieldRule>, StanzaFa
 fn span_of(payload: &Element, name: &str) -> Result<Option<u64>, StanzaFault> {
     let Some(text) = payload.attr(name) else { return Ok(None) };
     let micros = lexical::duration(text).and_then(|micros| u64::try_from(micros).ok());
-    micros.map(Some).ok_or_else(|| StanzaFault::bad_request(format!("The attribute {name} is no xs:duration of zero or more.")))
+    micros
+        .map(Some)
+        .ok_or_else(|| StanzaFault::bad_request(format!("The attribute {name} is no xs:duration of zero or more.")))
 }
 
 fn double_of(element: &Element, name: &str) -> Result<Option<f64>, StanzaFault> {
@@ -178,7 +185,9 @@ fn double_of(element: &Element, name: &str) -> Result<Option<f64>, StanzaFault> 
 
 fn threshold_of(element: &Element, name: &str) -> Result<Option<f64>, StanzaFault> {
     match double_of(element, name)? {
-        Some(threshold) if threshold <= 0.0 => Err(StanzaFault::bad_request(format!("The attribute {name} must be greater than zero."))),
+        Some(threshold) if threshold <= 0.0 => {
+            Err(StanzaFault::bad_request(format!("The attribute {name} must be greater than zero.")))
+        }
         threshold => Ok(threshold),
     }
 }
@@ -222,18 +231,29 @@ mod tests {
                <field name='T' currentValue='20.5' changedBy='1' changedUp='2' changedDown='3'/></subscribe>",
         );
         assert_eq!((read.age_us_max, read.interval_us_min), (Some(86_400_000_000), Some(1_000_000)));
-        let rule = FieldRule { name: "T".to_owned(), current: Some(20.5), by: Some(1.0), up: Some(2.0), down: Some(3.0) };
+        let rule =
+            FieldRule { name: "T".to_owned(), current: Some(20.5), by: Some(1.0), up: Some(2.0), down: Some(3.0) };
         assert_eq!(read.fields, [rule]);
     }
 
     #[test]
     fn refuses_thresholds_and_spans_that_make_no_sense() {
-        for body in ["minInt='soon'/>", "minInt='-PT1S'/>", "><f n='T' by='0'/></subscribe>", "><f n='T' up='-1'/></subscribe>", "><f n='T' v='x'/></subscribe>", "><f/></subscribe>"] {
+        for body in [
+            "minInt='soon'/>",
+            "minInt='-PT1S'/>",
+            "><f n='T' by='0'/></subscribe>",
+            "><f n='T' up='-1'/></subscribe>",
+            "><f n='T' v='x'/></subscribe>",
+            "><f/></subscribe>",
+        ] {
             let xml = format!("<subscribe xmlns='urn:nf:iot:events:1.0' id='s1' {body}");
             assert_eq!(parse(&xml).unwrap_err().condition, Condition::BadRequest, "{xml}");
         }
         assert_eq!(parse("<unsubscribe xmlns='urn:nf:iot:events:1.0'/>").unwrap_err().condition, Condition::BadRequest);
-        assert_eq!(parse("<observe xmlns='urn:nf:iot:events:1.0'/>").unwrap_err().condition, Condition::FeatureNotImplemented);
+        assert_eq!(
+            parse("<observe xmlns='urn:nf:iot:events:1.0'/>").unwrap_err().condition,
+            Condition::FeatureNotImplemented
+        );
     }
 
     proptest! {

@@ -17,7 +17,9 @@ fn is_xml(character: char) -> bool {
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     match text.chars().all(is_xml) {
         true => Cow::Borrowed(text),
-        false => Cow::Owned(text.chars().map(|character| if is_xml(character) { character } else { '\u{fffd}' }).collect()),
+        false => {
+            Cow::Owned(text.chars().map(|character| if is_xml(character) { character } else { '\u{fffd}' }).collect())
+        }
     }
 }
 
@@ -154,6 +156,16 @@ pub(crate) fn weight(element: &Element) -> usize {
     2 * element.name().len() + 5 + attributes + texts + children
 }
 
+/// How many bytes a node element around values comes to, in either codec.
+pub(crate) fn node_weight(node: &NodeRef) -> usize {
+    const TAGS_AND_ATTRIBUTES: usize = "<node nodeId='' sourceId='' cacheType=''></node>".len();
+    TAGS_AND_ATTRIBUTES + escaped(&node.id) + escaped(&node.source) + escaped(&node.partition)
+}
+
 fn escaped(text: &str) -> usize {
-    text.len() + 5 * text.bytes().filter(|byte| matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'' | b'\t' | b'\n' | b'\r')).count()
+    text.len()
+        + 5 * text
+            .bytes()
+            .filter(|byte| matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'' | b'\t' | b'\n' | b'\r'))
+            .count()
 }

@@ -137,7 +137,9 @@ pub struct Answer {
 impl Answer {
     /// Reads the payload of an iq result; whatever is not understood counts as success.
     pub fn parse(payload: Option<&Element>) -> Self {
-        let Some((payload, dialect)) = payload.and_then(|payload| Some((payload, Dialect::from_control_ns(&payload.ns())?))) else {
+        let Some((payload, dialect)) =
+            payload.and_then(|payload| Some((payload, Dialect::from_control_ns(&payload.ns())?)))
+        else {
             return Self::default();
         };
         let long = dialect.is_long();
@@ -198,7 +200,9 @@ mod tests {
 
     #[test]
     fn with_long_names_a_refusal_has_a_response_code_beside() {
-        let code = |refusal: Refusal| refusal.to_fault(Dialect::Xmpp).beside.unwrap().attr("responseCode").map(str::to_owned).unwrap();
+        let code = |refusal: Refusal| {
+            refusal.to_fault(Dialect::Xmpp).beside.unwrap().attr("responseCode").map(str::to_owned).unwrap()
+        };
         assert_eq!(code(Refusal::Forbidden), "InsufficientPrivileges");
         assert_eq!(code(Refusal::NodeNotFound), "NotFound");
         assert_eq!(code(Refusal::ParameterNotFound("a".to_owned())), "NotFound");
@@ -232,7 +236,10 @@ mod tests {
 
     #[test]
     fn the_reason_is_found_under_either_attribute() {
-        for xml in ["<paramError xmlns='urn:nf:iot:ctr:1.0' n='a'>t</paramError>", "<paramError xmlns='urn:xmpp:iot:control' var='a'>t</paramError>"] {
+        for xml in [
+            "<paramError xmlns='urn:nf:iot:ctr:1.0' n='a'>t</paramError>",
+            "<paramError xmlns='urn:xmpp:iot:control' var='a'>t</paramError>",
+        ] {
             let fault = StanzaFault::bad_request("").with_application(xml.parse().unwrap());
             assert_eq!(parameter_error(&fault), Some(("a".to_owned(), "t".to_owned())));
         }

@@ -1,5 +1,6 @@
 //! Parameters: values as given, what they mean to a field, and the form that shows them.
 
+use super::super::dialect::Dialect;
 use super::super::form::{Choice, Form, FormField, Method, Page, Validation};
 use super::super::lexical;
 use super::answer::Refusal;
@@ -26,7 +27,9 @@ impl Given {
     /// Whole numbers widen; texts may name members of enumerations, and the other way round; with old peers a text may be a colour.
     pub fn fit(&self, parameter: &str, value_type: ValueType) -> Result<Value, Refusal> {
         match self {
-            Self::Written(text) => lexical::parse(text, value_type).ok_or_else(|| Refusal::Syntax(parameter.to_owned())),
+            Self::Written(text) => {
+                lexical::parse(text, value_type).ok_or_else(|| Refusal::Syntax(parameter.to_owned()))
+            }
             Self::Typed { value, value_type: given } => fit_typed(value, *given, parameter, value_type),
         }
     }
@@ -79,7 +82,11 @@ fn form_field(parameter: &FormParameter<'_>) -> FormField {
         label: label(field),
         description: field.description.clone(),
         values: vec![parameter.current.map(lexical::write).unwrap_or_default()],
-        options: constraint.members.iter().map(|member| Choice { label: String::new(), value: member.clone() }).collect(),
+        options: constraint
+            .members
+            .iter()
+            .map(|member| Choice { label: String::new(), value: member.clone() })
+            .collect(),
         validation: validation(field.value_type, constraint, parameter.current),
         not_same: true,
         ..FormField::default()
@@ -124,7 +131,9 @@ fn method(value_type: ValueType, constraint: &Constraint, current: Option<&Value
     let number = |bound: Option<f64>| bound.filter(|bound| bound.is_finite()).map(lexical::double_text);
     let (min, max) = (number(constraint.minimum), number(constraint.maximum));
     match (value_type, &constraint.pattern) {
-        (ValueType::Int32 | ValueType::Int64 | ValueType::Quantity, _) if min.is_some() || max.is_some() => Method::Range { min, max },
+        (ValueType::Int32 | ValueType::Int64 | ValueType::Quantity, _) if min.is_some() || max.is_some() => {
+            Method::Range { min, max }
+        }
         (ValueType::Text, Some(pattern)) => Method::Regex(pattern.clone()),
         (ValueType::Colour, _) => Method::Regex(format!("^[0-9a-fA-F]{{{}}}$", if has_alpha(current) { 8 } else { 6 })),
         _ => Method::Basic,
@@ -135,11 +144,29 @@ fn has_alpha(current: Option<&Value>) -> bool {
     matches!(current, Some(Value::Text(text)) if text.len() == 8)
 }
 
-/// The client's side: text that a person gave, as the typed element that the form's field asks for.
-pub fn typed(field: &FormField, text: &str) -> Result<Parameter, Refusal> {
+/// The client's side: text that a person gave, as the parameter that the form's field asks for.
+///
+/// With short names a member of an enumeration goes back as a form's text: its element wants the name of the enumeration's type, which no form
+/// tells, and the reference takes it for nothing else.
+pub fn typed(field: &FormField, text: &str, dialect: Dialect) -> Result<Parameter, Refusal> {
+    let name = field.var.clone();
+    if is_closed(field) && field.options.iter().all(|choice| choice.value != text) {
+        return Err(Refusal::Invalid(name));
+    }
+    if field.field_type == "list-single" && field.validation.is_none() && !dialect.is_long() {
+        return Ok(Parameter { name, given: Given::Written(text.to_owned()) });
+    }
     let value_type = type_of(field);
-    let value = lexical::parse(text, value_type).ok_or_else(|| Refusal::Syntax(field.var.clone()))?;
-    Ok(Parameter { name: field.var.clone(), given: Given::Typed { value, value_type } })
+    match lexical::parse(text, value_type) {
+        Some(value) => Ok(Parameter { name, given: Given::Typed { value, value_type } }),
+        None => Err(Refusal::Syntax(name)),
+    }
+}
+
+/// Whether only the options are accepted.
+fn is_closed(field: &FormField) -> bool {
+    let is_open = field.validation.as_ref().is_some_and(|validation| validation.method == Method::Open);
+    !field.options.is_empty() && !is_open
 }
 
 /// The type behind a form's field, as [`validation`] wrote it or anybody else.
@@ -163,7 +190,6 @@ pub fn type_of(field: &FormField) -> ValueType {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::dialect::Dialect;
     use super::*;
     use crate::model::{Decimal, FieldKinds};
 
@@ -184,8 +210,17 @@ mod tests {
     }
 
     const TYPES: [ValueType; 11] = [
-        ValueType::Boolean, ValueType::Int32, ValueType::Int64, ValueType::Quantity, ValueType::Text, ValueType::Instant, ValueType::Date,
-        ValueType::TimeOfDay, ValueType::Duration, ValueType::Enumeration, ValueType::Colour,
+        ValueType::Boolean,
+        ValueType::Int32,
+        ValueType::Int64,
+        ValueType::Quantity,
+        ValueType::Text,
+        ValueType::Instant,
+        ValueType::Date,
+        ValueType::TimeOfDay,
+        ValueType::Duration,
+        ValueType::Enumeration,
+        ValueType::Colour,
     ];
 
     #[test]
@@ -213,27 +248,48 @@ mod tests {
     fn texts_of_forms_become_what_the_parameter_is() {
         let decimal = Value::Decimal(Decimal { digits: 425, scale: 1 });
         assert_eq!(Given::Written("42.5".to_owned()).fit("P", ValueType::Quantity), Ok(decimal));
-        assert_eq!(Given::Written("much".to_owned()).fit("P", ValueType::Quantity), Err(Refusal::Syntax("P".to_owned())));
-        assert_eq!(Given::Written("Auto".to_owned()).fit("P", ValueType::Enumeration), Ok(Value::Member("Auto".to_owned())));
+        assert_eq!(
+            Given::Written("much".to_owned()).fit("P", ValueType::Quantity),
+            Err(Refusal::Syntax("P".to_owned()))
+        );
+        assert_eq!(
+            Given::Written("Auto".to_owned()).fit("P", ValueType::Enumeration),
+            Ok(Value::Member("Auto".to_owned()))
+        );
     }
 
     #[test]
     fn the_form_says_what_each_parameter_takes() {
         let range = Constraint { minimum: Some(0.0), maximum: Some(100.0), ..Constraint::default() };
         let level = Field { unit: "%".to_owned(), label: "Level".to_owned(), ..field(ValueType::Quantity, range) };
-        let mode = Field { name: "Mode".to_owned(), ..field(ValueType::Enumeration, Constraint { members: vec!["Auto".to_owned(), "Off".to_owned()], ..Constraint::default() }) };
+        let mode = Field {
+            name: "Mode".to_owned(),
+            ..field(
+                ValueType::Enumeration,
+                Constraint { members: vec!["Auto".to_owned(), "Off".to_owned()], ..Constraint::default() },
+            )
+        };
         let current = Value::Decimal(Decimal { digits: 425, scale: 1 });
-        let shown = form("dimmer1", &[
-            FormParameter { field: &level, current: Some(&current), page: "Output" },
-            FormParameter { field: &mode, current: None, page: "Output" },
-        ]);
+        let shown = form(
+            "dimmer1",
+            &[
+                FormParameter { field: &level, current: Some(&current), page: "Output" },
+                FormParameter { field: &mode, current: None, page: "Output" },
+            ],
+        );
         let reread = Form::parse(&String::from(&shown.to_element(Dialect::Nf.control_ns())).parse().unwrap());
         assert_eq!(reread, shown);
         assert_eq!(shown.pages, [Page { label: "Output".to_owned(), fields: vec!["P".to_owned(), "Mode".to_owned()] }]);
         let (level, mode) = (shown.field("P").unwrap(), shown.field("Mode").unwrap());
         assert_eq!((level.label.as_str(), level.text().as_str(), level.not_same), ("Level (%)", "42.5", true));
-        assert_eq!(level.validation.as_ref().unwrap().method, Method::Range { min: Some("0".to_owned()), max: Some("100".to_owned()) });
-        assert_eq!((mode.field_type.as_str(), mode.options.len(), mode.values.as_slice()), ("list-single", 2, &[String::new()][..]));
+        assert_eq!(
+            level.validation.as_ref().unwrap().method,
+            Method::Range { min: Some("0".to_owned()), max: Some("100".to_owned()) }
+        );
+        assert_eq!(
+            (mode.field_type.as_str(), mode.options.len(), mode.values.as_slice()),
+            ("list-single", 2, &[String::new()][..])
+        );
     }
 
     #[test]
@@ -255,8 +311,21 @@ mod tests {
             ..FormField::default()
         };
         let decimal = Value::Decimal(Decimal { digits: 425, scale: 1 });
-        assert_eq!(typed(&level, "42.5").unwrap().given, given(decimal, ValueType::Quantity));
-        assert_eq!(typed(&level, "much"), Err(Refusal::Syntax("P".to_owned())));
+        assert_eq!(typed(&level, "42.5", Dialect::Nf).unwrap().given, given(decimal, ValueType::Quantity));
+        assert_eq!(typed(&level, "much", Dialect::Nf), Err(Refusal::Syntax("P".to_owned())));
+    }
+
+    #[test]
+    fn a_client_chooses_among_the_options_only() {
+        let options = vec![Choice { label: String::new(), value: "Auto".to_owned() }];
+        let mode =
+            FormField { var: "P".to_owned(), field_type: "list-single".to_owned(), options, ..FormField::default() };
+        assert_eq!(typed(&mode, "Auto", Dialect::Nf).unwrap().given, Given::Written("Auto".to_owned()));
+        assert_eq!(
+            typed(&mode, "Auto", Dialect::Xmpp).unwrap().given,
+            given(Value::Text("Auto".to_owned()), ValueType::Text)
+        );
+        assert_eq!(typed(&mode, "Manual", Dialect::Nf), Err(Refusal::Invalid("P".to_owned())));
     }
 
     #[test]
@@ -265,6 +334,9 @@ mod tests {
         let current = Value::Text("00FF7F80".to_owned());
         let shown = form("t", &[FormParameter { field: &colour, current: Some(&current), page: "" }]);
         let validation = shown.field("P").unwrap().validation.clone().unwrap();
-        assert_eq!(validation, Validation { datatype: "xdc:colorAlpha".to_owned(), method: Method::Regex("^[0-9a-fA-F]{8}$".to_owned()) });
+        assert_eq!(
+            validation,
+            Validation { datatype: "xdc:colorAlpha".to_owned(), method: Method::Regex("^[0-9a-fA-F]{8}$".to_owned()) }
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What a client asks of a controllable thing.
 
+use std::borrow::Cow;
+
 use minidom::Element;
 
 use super::super::dialect::Dialect;
@@ -79,7 +81,9 @@ impl Request {
     pub fn parse(payload: &Element, dialect: Dialect) -> Result<Self, StanzaFault> {
         match payload.name() {
             "set" => Set::parse(payload, dialect).map(Self::Set).map_err(|refusal| refusal.to_fault(dialect)),
-            "getForm" => Ok(Self::GetForm(GetForm { dialect, nodes: nodes_of(payload, dialect)?, lang: lang_of(payload) })),
+            "getForm" => {
+                Ok(Self::GetForm(GetForm { dialect, nodes: nodes_of(payload, dialect)?, lang: lang_of(payload) }))
+            }
             _ => Err(StanzaFault::not_implemented()),
         }
     }
@@ -113,50 +117,63 @@ impl Set {
 
     fn to_element(&self) -> Element {
         let (dialect, ns) = (self.dialect, self.dialect.control_ns());
-        let is_typed = |parameter: &&Parameter| matches!(parameter.given, Given::Typed { .. });
+        let both_written = |one: &Parameter, next: &Parameter| one.is_written() && next.is_written();
         Tag::new("set", ns)
             .children(self.nodes.iter().map(|node| node_tag(node, dialect, ns)))
-            .children(self.parameters.iter().filter(is_typed).map(|parameter| parameter.to_tag(dialect)))
-            .children(self.form_submitted())
+            .children(self.parameters.chunk_by(both_written).map(|parameters| parameters_tag(parameters, dialect)))
             .build()
     }
+}
 
-    /// What is given as text goes into a form.
-    fn form_submitted(&self) -> Option<Element> {
-        let field = |parameter: &Parameter| match &parameter.given {
-            Given::Written(text) => Some(field_submitted(&parameter.name, text)),
-            Given::Typed { .. } => None,
-        };
-        let fields: Vec<_> = self.parameters.iter().filter_map(field).collect();
-        (!fields.is_empty()).then(|| Tag::new("x", ns::DATA).attr("type", "submit").children(fields).build())
+/// Parameters that are written follow each other in one form; a typed one is an element of its own.
+fn parameters_tag(parameters: &[Parameter], dialect: Dialect) -> Tag {
+    match parameters {
+        [parameter] if !parameter.is_written() => parameter.to_tag(dialect),
+        _ => Tag::new("x", ns::DATA).attr("type", "submit").children(parameters.iter().map(Parameter::to_field)),
     }
 }
 
 impl Parameter {
+    const fn is_written(&self) -> bool {
+        matches!(self.given, Given::Written(_))
+    }
+
+    fn text_and_type(&self) -> (Cow<'_, str>, ValueType) {
+        match &self.given {
+            Given::Typed { value, value_type } => (Cow::Owned(lexical::write(value)), *value_type),
+            Given::Written(text) => (Cow::Borrowed(text), ValueType::Text),
+        }
+    }
+
+    fn to_field(&self) -> Tag {
+        let (text, _) = self.text_and_type();
+        let values = text.split('\n').map(|line| Tag::new("value", ns::DATA).text(line));
+        Tag::new("field", ns::DATA).attr("var", &self.name).children(values)
+    }
+
     fn to_tag(&self, dialect: Dialect) -> Tag {
         let long = dialect.is_long();
-        let (value, value_type) = match &self.given {
-            Given::Typed { value, value_type } => (lexical::write(value), *value_type),
-            Given::Written(text) => (text.clone(), ValueType::Text),
-        };
+        let (value, value_type) = self.text_and_type();
         let named = TYPES.iter().find(|(listed, ..)| *listed == value_type);
         let element = named.map_or("string", |(_, long_name, short_name)| if long { long_name } else { short_name });
         let tag = Tag::new(element, dialect.control_ns());
-        let tag = if long { tag.attr("name", &self.name).attr("value", value) } else { tag.attr("n", &self.name).attr("v", value) };
+        let tag = if long {
+            tag.attr("name", &self.name).attr("value", value)
+        } else {
+            tag.attr("n", &self.name).attr("v", value)
+        };
         // The name of the enumeration is required, and the thing's own business.
         if element == "e" { tag.attr("t", "string") } else { tag }
     }
 }
 
-fn field_submitted(var: &str, text: &str) -> Tag {
-    let values = text.split('\n').map(|line| Tag::new("value", ns::DATA).text(line));
-    Tag::new("field", ns::DATA).attr("var", var).children(values)
-}
-
 /// Reads a typed parameter.
 fn typed(element: &Element, dialect: Dialect) -> Result<Parameter, Refusal> {
     let long = dialect.is_long();
-    let listed = TYPES.iter().rev().find(|(_, long_name, short_name)| element.name() == if long { *long_name } else { *short_name });
+    let listed = TYPES
+        .iter()
+        .rev()
+        .find(|(_, long_name, short_name)| element.name() == if long { *long_name } else { *short_name });
     let Some((value_type, ..)) = listed.filter(|_| element.has_ns(dialect.control_ns())) else {
         return Err(Refusal::BadRequest(format!("There is no parameter type {}.", element.name())));
     };
@@ -177,7 +194,8 @@ fn submitted(x: &Element) -> Result<Vec<Parameter>, Refusal> {
     if form.kind != FormKind::Submit {
         return Err(Refusal::BadRequest("The form is not of type submit.".to_owned()));
     }
-    let fields = form.fields.iter().filter(|field| !field.var.is_empty() && !NO_PARAMETERS.contains(&field.var.as_str()));
+    let fields =
+        form.fields.iter().filter(|field| !field.var.is_empty() && !NO_PARAMETERS.contains(&field.var.as_str()));
     let fields: Vec<_> = fields.take(NAMES_PER_REQUEST_MAX + 1).collect();
     fields.into_iter().map(written).collect()
 }
@@ -221,7 +239,10 @@ mod tests {
         );
         assert_eq!(read.nodes, [NodeRef::new("dimmer1", "MeteringTopology")]);
         let level = Value::Decimal(Decimal { digits: 4250, scale: 2 });
-        assert_eq!(read.parameters, [typed("FadeMs", Value::Int32(500), ValueType::Int32), typed("Level", level, ValueType::Quantity)]);
+        assert_eq!(
+            read.parameters,
+            [typed("FadeMs", Value::Int32(500), ValueType::Int32), typed("Level", level, ValueType::Quantity)]
+        );
     }
 
     #[test]
@@ -232,19 +253,22 @@ mod tests {
                <duration name='g' value='PT1S'/><int name='h' value='1'/><long name='i' value='2'/><string name='j' value='x'/>
                <time name='k' value='00:00:01'/></set>",
         );
-        assert_eq!(read.parameters, [
-            typed("a", Value::Boolean(true), ValueType::Boolean),
-            typed("b", Value::Boolean(false), ValueType::Boolean),
-            typed("c", Value::Text("00FF7F".to_owned()), ValueType::Colour),
-            typed("d", Value::Date(1), ValueType::Date),
-            typed("e", Value::Instant(Timestamp(1_000_000)), ValueType::Instant),
-            typed("f", Value::Double(1000.0), ValueType::Quantity),
-            typed("g", Value::Duration(1_000_000), ValueType::Duration),
-            typed("h", Value::Int32(1), ValueType::Int32),
-            typed("i", Value::Int64(2), ValueType::Int64),
-            typed("j", Value::Text("x".to_owned()), ValueType::Text),
-            typed("k", Value::TimeOfDay(1_000_000), ValueType::TimeOfDay),
-        ]);
+        assert_eq!(
+            read.parameters,
+            [
+                typed("a", Value::Boolean(true), ValueType::Boolean),
+                typed("b", Value::Boolean(false), ValueType::Boolean),
+                typed("c", Value::Text("00FF7F".to_owned()), ValueType::Colour),
+                typed("d", Value::Date(1), ValueType::Date),
+                typed("e", Value::Instant(Timestamp(1_000_000)), ValueType::Instant),
+                typed("f", Value::Double(1000.0), ValueType::Quantity),
+                typed("g", Value::Duration(1_000_000), ValueType::Duration),
+                typed("h", Value::Int32(1), ValueType::Int32),
+                typed("i", Value::Int64(2), ValueType::Int64),
+                typed("j", Value::Text("x".to_owned()), ValueType::Text),
+                typed("k", Value::TimeOfDay(1_000_000), ValueType::TimeOfDay),
+            ]
+        );
     }
 
     #[test]
@@ -254,14 +278,23 @@ mod tests {
                <field var='FORM_TYPE'><value>y</value></field><field var='xdd session'><value>1</value></field>
                <field var='Level'><value>42.5</value></field><field var='Text'><value>a</value><value>b</value></field></x></set>",
         );
-        let written = |name: &str, text: &str| Parameter { name: name.to_owned(), given: Given::Written(text.to_owned()) };
+        let written =
+            |name: &str, text: &str| Parameter { name: name.to_owned(), given: Given::Written(text.to_owned()) };
         assert_eq!(read.parameters, [written("Level", "42.5"), written("Text", "a\nb")]);
     }
 
     #[test]
     fn refuses_what_cannot_be_set() {
-        for body in ["<odd n='a' v='1'/>", "<b v='1'/>", "<b xmlns='other' n='a' v='1'/>", "<b n='a' v='yes'/>", "<i n='a'/>", "<db n='a' v='NaN'/>",
-                     "<cl n='a' v='red'/>", "<x xmlns='jabber:x:data' type='form'/>"] {
+        for body in [
+            "<odd n='a' v='1'/>",
+            "<b v='1'/>",
+            "<b xmlns='other' n='a' v='1'/>",
+            "<b n='a' v='yes'/>",
+            "<i n='a'/>",
+            "<db n='a' v='NaN'/>",
+            "<cl n='a' v='red'/>",
+            "<x xmlns='jabber:x:data' type='form'/>",
+        ] {
             let fault = parse(&format!("<set xmlns='urn:nf:iot:ctr:1.0'>{body}</set>")).unwrap_err();
             assert_eq!(fault.condition, Condition::BadRequest, "{body}");
         }
@@ -280,7 +313,11 @@ mod tests {
 
     #[test]
     fn reads_the_language_of_a_form() {
-        let Ok(Request::GetForm(read)) = parse("<getForm xmlns='urn:nf:iot:ctr:1.0' xml:lang='sv'><nd id='a'/></getForm>") else { panic!() };
+        let Ok(Request::GetForm(read)) =
+            parse("<getForm xmlns='urn:nf:iot:ctr:1.0' xml:lang='sv'><nd id='a'/></getForm>")
+        else {
+            panic!()
+        };
         assert_eq!((read.lang.as_deref(), read.nodes.len()), (Some("sv"), 1));
         let request = Request::GetForm(read);
         assert_eq!(parse(&String::from(&request.to_element())), Ok(request));
@@ -293,7 +330,8 @@ mod tests {
             any::<bool>().prop_map(move |value| typed(Value::Boolean(value), ValueType::Boolean)),
             any::<i32>().prop_map(move |value| typed(Value::Int32(value), ValueType::Int32)),
             any::<i64>().prop_map(move |value| typed(Value::Int64(value), ValueType::Int64)),
-            (any::<i64>(), 0..=18_u8).prop_map(move |(digits, scale)| typed(Value::Decimal(Decimal { digits, scale }), ValueType::Quantity)),
+            (any::<i64>(), 0..=18_u8)
+                .prop_map(move |(digits, scale)| typed(Value::Decimal(Decimal { digits, scale }), ValueType::Quantity)),
             "[0-9A-F]{6}([0-9A-F]{2})?".prop_map(move |text| typed(Value::Text(text), ValueType::Colour)),
             text.prop_map(move |text| typed(Value::Text(text), ValueType::Text)),
             (0..2_900_000_i32).prop_map(move |days| typed(Value::Date(days), ValueType::Date)),
@@ -312,7 +350,8 @@ mod tests {
             texts in proptest::collection::vec("[a-z \n]{0,8}", 0..4),
         ) {
             let nodes = vec![NodeRef { partition: name.clone(), ..NodeRef::new(&name, "s") }];
-            let givens = givens.into_iter().chain(texts.into_iter().map(Given::Written));
+            let texts = texts.into_iter().map(Given::Written);
+            let givens = givens.into_iter().zip(texts.clone()).flat_map(|(given, text)| [given, text]).chain(texts);
             let parameters = givens.map(|given| Parameter { name: name.clone(), given }).collect();
             let request = Request::Set(Set { dialect, nodes, parameters });
             prop_assert_eq!(parse(&String::from(&request.to_element())), Ok(request));

@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn reads_the_example_with_short_names() {
-        let xml = "<resp xmlns='urn:nf:iot:sd:1.0' id='r1'><nd id='m1' src='MeteringTopology'><ts v='2025-03-01T10:00:00Z'>
+        let xml =
+            "<resp xmlns='urn:nf:iot:sd:1.0' id='r1'><nd id='m1' src='MeteringTopology'><ts v='2025-03-01T10:00:00Z'>
             <q n='Temperature' v='21.50' u='°C' m='true' ar='true' ctr='false'/>
             <e n='Mode' v='Auto' t='HvacMode' s='true' ar='true'/><b n='Alarm' v='false' s='true' ar='true'/>
             <err>Humidity channel not responding.</err></ts></nd></resp>";
@@ -151,7 +152,13 @@ mod tests {
         let reading = &readings[0];
         assert!(last && readings.len() == 1);
         assert_eq!(reading.node, Some(NodeRef::new("m1", "MeteringTopology")));
-        assert_eq!(reading.fields[0], FieldValue { unit: "°C".to_owned(), ..field("Temperature", Value::Decimal(Decimal { digits: 2150, scale: 2 })) });
+        assert_eq!(
+            reading.fields[0],
+            FieldValue {
+                unit: "°C".to_owned(),
+                ..field("Temperature", Value::Decimal(Decimal { digits: 2150, scale: 2 }))
+            }
+        );
         assert_eq!(reading.fields[1].enumeration, "HvacMode");
         assert_eq!(reading.errors, ["Humidity channel not responding."]);
         assert_eq!(data(Dialect::Nf.into(), "r1", &readings, true).name(), "resp");
@@ -166,7 +173,10 @@ mod tests {
         let (readings, last) = data_of(&xml.parse().unwrap());
         assert!(last);
         assert_eq!(readings[0].fields[1].value, Value::Int32(4711));
-        assert_eq!(String::from(&data(Dialect::Xmpp.into(), "7", &readings, true)).parse::<Element>().unwrap().attr("done"), Some("true"));
+        assert_eq!(
+            String::from(&data(Dialect::Xmpp.into(), "7", &readings, true)).parse::<Element>().unwrap().attr("done"),
+            Some("true")
+        );
     }
 
     #[test]
@@ -177,7 +187,10 @@ mod tests {
             <boolean name='A' value='true'/></timestamp></node></fields>";
         for (xml, at_end) in [(short, false), (long, false)] {
             let (readings, last) = data_of(&xml.parse().unwrap());
-            assert_eq!((readings[0].node.clone(), &readings[0].fields[0].value, last), (None, &Value::Boolean(true), at_end));
+            assert_eq!(
+                (readings[0].node.clone(), &readings[0].fields[0].value, last),
+                (None, &Value::Boolean(true), at_end)
+            );
             assert_eq!(readings[0].fields[0].kinds, FieldKinds::MOMENTARY);
         }
     }
@@ -223,8 +236,18 @@ mod tests {
 
     #[test]
     fn failures_come_last_where_slixmpp_listens() {
-        let broken = NodeReading { node: Some(NodeRef::new("b", "s")), at: Timestamp(0), fields: vec![], errors: vec!["No.".to_owned()] };
-        let works = NodeReading { node: Some(NodeRef::new("a", "s")), at: Timestamp(0), fields: vec![field("A", Value::Boolean(true))], errors: vec![] };
+        let broken = NodeReading {
+            node: Some(NodeRef::new("b", "s")),
+            at: Timestamp(0),
+            fields: vec![],
+            errors: vec!["No.".to_owned()],
+        };
+        let works = NodeReading {
+            node: Some(NodeRef::new("a", "s")),
+            at: Timestamp(0),
+            fields: vec![field("A", Value::Boolean(true))],
+            errors: vec![],
+        };
         let messages = split(Dialect::Xmpp.into(), "7", &[broken.clone(), works.clone()], true);
         assert_eq!(messages.iter().map(Element::name).collect::<Vec<_>>(), ["fields", "failure"]);
         assert_eq!(messages.iter().map(|message| message.attr("done")).collect::<Vec<_>>(), [None, Some("true")]);
@@ -237,7 +260,10 @@ mod tests {
     fn many_failures_are_split_too() {
         let broken = NodeReading { node: None, at: Timestamp(0), fields: vec![], errors: vec!["x".repeat(3000); 5] };
         let messages = split(Dialect::Xmpp.into(), "7", &[broken], true);
-        assert!(messages.len() > 1 && messages.iter().all(|message| String::from(message).len() < READOUT_MESSAGE_BYTES + 300));
+        assert!(
+            messages.len() > 1
+                && messages.iter().all(|message| String::from(message).len() < READOUT_MESSAGE_BYTES + 300)
+        );
         assert_eq!(messages.iter().filter(|message| message.attr("done").is_some()).count(), 1);
     }
 
@@ -252,7 +278,12 @@ mod tests {
 
     #[test]
     fn what_xml_cannot_carry_does_not_break_the_stream() {
-        let reading = NodeReading { node: None, at: Timestamp(0), fields: vec![field("a\u{0}b", Value::Text("\u{ffff}\u{b}\n\t".to_owned()))], errors: vec![] };
+        let reading = NodeReading {
+            node: None,
+            at: Timestamp(0),
+            fields: vec![field("a\u{0}b", Value::Text("\u{ffff}\u{b}\n\t".to_owned()))],
+            errors: vec![],
+        };
         let (readings, _) = data_of(&data(Dialect::Nf.into(), "1", &[reading], true));
         assert_eq!(readings[0].fields[0].name, "a\u{fffd}b");
         assert_eq!(readings[0].fields[0].value, Value::Text("\u{fffd}\u{fffd}\n\t".to_owned()));
@@ -275,28 +306,32 @@ mod tests {
     }
 
     fn any_field() -> impl Strategy<Value = FieldValue> {
-        (any_value(), "[^\\x00-\\x1f\u{fffe}\u{ffff}]{1,8}", 1..=63_u8, 1..16_384_u16, any::<bool>()).prop_map(|(value, name, kinds, quality, controllable)| {
-            let is_quantity = matches!(value, Value::Decimal(_));
-            let is_member = matches!(value, Value::Member(_));
-            FieldValue {
-                unit: if is_quantity { name.clone() } else { String::new() },
-                enumeration: if is_member { name.clone() } else { String::new() },
-                name,
-                value,
-                kinds: FieldKinds::from_bits_truncate(kinds),
-                quality: Quality::from_bits_truncate(quality),
-                controllable,
-            }
-        })
+        (any_value(), "[^\\x00-\\x1f\u{fffe}\u{ffff}]{1,8}", 1..=63_u8, 1..16_384_u16, any::<bool>()).prop_map(
+            |(value, name, kinds, quality, controllable)| {
+                let is_quantity = matches!(value, Value::Decimal(_));
+                let is_member = matches!(value, Value::Member(_));
+                FieldValue {
+                    unit: if is_quantity { name.clone() } else { String::new() },
+                    enumeration: if is_member { name.clone() } else { String::new() },
+                    name,
+                    value,
+                    kinds: FieldKinds::from_bits_truncate(kinds),
+                    quality: Quality::from_bits_truncate(quality),
+                    controllable,
+                }
+            },
+        )
     }
 
     fn any_reading() -> impl Strategy<Value = NodeReading> {
-        (0..3_u8, 0..4_000_000_000_000_000_i64, proptest::collection::vec(any_field(), 1..12)).prop_map(|(node, at, fields)| NodeReading {
-            node: Some(NodeRef::new(format!("n{node}"), "s")),
-            at: Timestamp(at),
-            fields,
-            errors: Vec::new(),
-        })
+        (0..3_u8, 0..4_000_000_000_000_000_i64, proptest::collection::vec(any_field(), 1..12)).prop_map(
+            |(node, at, fields)| NodeReading {
+                node: Some(NodeRef::new(format!("n{node}"), "s")),
+                at: Timestamp(at),
+                fields,
+                errors: Vec::new(),
+            },
+        )
     }
 
     /// Puts together what was cut.

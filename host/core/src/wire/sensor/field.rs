@@ -86,7 +86,9 @@ pub(crate) fn with_kinds_wanted(tag: Tag, kinds: FieldKinds, long: bool) -> Tag 
     if kinds.is_all() {
         return tag.flag("all", true);
     }
-    KINDS.iter().fold(tag, |tag, (kind, long_name, short_name)| tag.flag(if long { long_name } else { short_name }, kinds.contains(*kind)))
+    KINDS.iter().fold(tag, |tag, (kind, long_name, short_name)| {
+        tag.flag(if long { long_name } else { short_name }, kinds.contains(*kind))
+    })
 }
 
 /// Reads a field value; none: an element that is none. A text that its type cannot hold is kept as text, so that people still see it.
@@ -103,13 +105,20 @@ pub(super) fn parse(element: &Element, long: bool) -> Option<FieldValue> {
         enumeration: if value_type == ValueType::Enumeration { text_of(element, enumeration) } else { String::new() },
         // COMPAT: Smack's devices name no kind at all; their values must not be filtered away.
         kinds: if kinds.is_empty() { FieldKinds::MOMENTARY } else { kinds },
-        quality: QUALITIES.iter().filter(|(_, l, s)| flag(element, if long { l } else { s })).map(|(bit, ..)| *bit).collect(),
+        quality: QUALITIES
+            .iter()
+            .filter(|(_, l, s)| flag(element, if long { l } else { s }))
+            .map(|(bit, ..)| *bit)
+            .collect(),
         controllable: flag(element, controllable),
     })
 }
 
 fn type_of(name: &str, long: bool) -> Option<ValueType> {
-    TYPES.iter().find(|(_, long_name, short_name)| *(if long { long_name } else { short_name }) == name).map(|(value_type, ..)| *value_type)
+    TYPES
+        .iter()
+        .find(|(_, long_name, short_name)| *(if long { long_name } else { short_name }) == name)
+        .map(|(value_type, ..)| *value_type)
 }
 
 /// Writes a field value.
@@ -220,9 +229,18 @@ mod tests {
     fn reads_what_older_peers_write() {
         let ns = Dialect::Xmpp.sensor_ns();
         let read = |xml: String| parse(&xml.parse().unwrap(), true).unwrap();
-        assert_eq!(read(format!("<timeSpan xmlns='{ns}' name='N' value='PT1H'/>")).value, Value::Duration(3_600_000_000));
-        assert_eq!(read(format!("<string xmlns='{ns}' name='N' value='a' identification='1'/>")).kinds, FieldKinds::IDENTITY);
-        assert_eq!(read(format!("<int xmlns='{ns}' name='N' value='1' historicalDay='true'/>")).kinds, FieldKinds::HISTORICAL);
+        assert_eq!(
+            read(format!("<timeSpan xmlns='{ns}' name='N' value='PT1H'/>")).value,
+            Value::Duration(3_600_000_000)
+        );
+        assert_eq!(
+            read(format!("<string xmlns='{ns}' name='N' value='a' identification='1'/>")).kinds,
+            FieldKinds::IDENTITY
+        );
+        assert_eq!(
+            read(format!("<int xmlns='{ns}' name='N' value='1' historicalDay='true'/>")).kinds,
+            FieldKinds::HISTORICAL
+        );
         assert_eq!(read(format!("<int xmlns='{ns}' name='N' value='1'/>")).kinds, FieldKinds::MOMENTARY);
         assert_eq!(read(format!("<int xmlns='{ns}' name='N' value='many'/>")).value, Value::Text("many".to_owned()));
         assert_eq!(read(format!("<int xmlns='{ns}' name='N' value='1' all='true'/>")).kinds, FieldKinds::all());

@@ -105,7 +105,9 @@ impl Read {
         for reading in readings.iter_mut() {
             let in_time = self.from.is_none_or(|from| reading.at >= from) && self.to.is_none_or(|to| reading.at <= to);
             reading.fields.retain(|field| {
-                in_time && field.kinds.intersects(self.kinds) && (self.fields.is_empty() || self.fields.contains(&field.name))
+                in_time
+                    && field.kinds.intersects(self.kinds)
+                    && (self.fields.is_empty() || self.fields.contains(&field.name))
             });
         }
         readings.retain(|reading| !reading.fields.is_empty() || !reading.errors.is_empty());
@@ -132,7 +134,8 @@ pub(crate) fn id_of(payload: &Element, dialect: Dialect) -> Result<String, Stanz
 pub(crate) fn nodes_of(payload: &Element, dialect: Dialect) -> Result<Vec<NodeRef>, StanzaFault> {
     let long = dialect.is_long();
     let name = if long { "node" } else { "nd" };
-    let nodes: Vec<_> = payload.children().filter(|child| child.name() == name).take(NAMES_PER_REQUEST_MAX + 1).collect();
+    let nodes: Vec<_> =
+        payload.children().filter(|child| child.name() == name).take(NAMES_PER_REQUEST_MAX + 1).collect();
     few_enough(nodes.len())?;
     Ok(nodes.into_iter().map(|node| node_of(node, long)).collect())
 }
@@ -210,7 +213,9 @@ mod tests {
 
     #[test]
     fn reads_the_example_with_long_names() {
-        let read = read("<req xmlns='urn:xmpp:iot:sensordata' seqnr='7' momentary='1' historical='true'><node nodeId='m1'/></req>");
+        let read = read(
+            "<req xmlns='urn:xmpp:iot:sensordata' seqnr='7' momentary='1' historical='true'><node nodeId='m1'/></req>",
+        );
         assert_eq!((read.id.as_str(), read.kinds), ("7", FieldKinds::MOMENTARY | FieldKinds::HISTORICAL));
         assert_eq!(read.nodes, [NodeRef::new("m1", "")]);
     }
@@ -233,7 +238,10 @@ mod tests {
         ] {
             assert_eq!(parse(xml).unwrap_err().condition, Condition::BadRequest, "{xml}");
         }
-        assert_eq!(parse("<request xmlns='urn:nf:iot:sd:1.0'/>").unwrap_err().condition, Condition::FeatureNotImplemented);
+        assert_eq!(
+            parse("<request xmlns='urn:nf:iot:sd:1.0'/>").unwrap_err().condition,
+            Condition::FeatureNotImplemented
+        );
     }
 
     #[test]
@@ -269,13 +277,21 @@ mod tests {
             from: Some(Timestamp(10)),
             ..read("<req xmlns='urn:nf:iot:sd:1.0' id='1' m='true'/>")
         };
-        let fields = vec![field("a", FieldKinds::MOMENTARY), field("a", FieldKinds::PEAK), field("b", FieldKinds::MOMENTARY)];
-        let mut readings = vec![reading(10, fields.clone(), vec![]), reading(9, fields, vec![]), reading(0, vec![], vec!["Broken.".to_owned()])];
+        let fields =
+            vec![field("a", FieldKinds::MOMENTARY), field("a", FieldKinds::PEAK), field("b", FieldKinds::MOMENTARY)];
+        let mut readings = vec![
+            reading(10, fields.clone(), vec![]),
+            reading(9, fields, vec![]),
+            reading(0, vec![], vec!["Broken.".to_owned()]),
+        ];
         read.retain_wanted(&mut readings);
-        assert_eq!(readings, [
-            reading(10, vec![field("a", FieldKinds::MOMENTARY)], vec![]),
-            reading(0, vec![], vec!["Broken.".to_owned()])
-        ]);
+        assert_eq!(
+            readings,
+            [
+                reading(10, vec![field("a", FieldKinds::MOMENTARY)], vec![]),
+                reading(0, vec![], vec!["Broken.".to_owned()])
+            ]
+        );
     }
 
     proptest! {

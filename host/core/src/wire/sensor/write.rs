@@ -4,7 +4,7 @@ use minidom::Element;
 
 use super::super::dialect::{Dialect, Profile};
 use super::super::stanza::StanzaFault;
-use super::super::xml::{Tag, set, weight, with_node};
+use super::super::xml::{Tag, node_weight, set, weight, with_node};
 use super::field;
 use super::request::{id_name, node_tag};
 use crate::model::limits::READOUT_MESSAGE_BYTES;
@@ -35,7 +35,8 @@ pub fn done(dialect: Dialect, id: &str) -> Element {
 
 /// One message with these readings, however large. With long names errors are left out: they do not travel with data.
 pub fn data(profile: Profile, id: &str, readings: &[NodeReading], last: bool) -> Element {
-    let mut message = cut(profile, id, readings, usize::MAX).pop().unwrap_or_else(|| data_root(profile.dialect, id).build());
+    let mut message =
+        cut(profile, id, readings, usize::MAX).pop().unwrap_or_else(|| data_root(profile.dialect, id).build());
     mark(&mut message, profile.dialect, last);
     message
 }
@@ -129,14 +130,14 @@ impl<'a> Cutter<'a> {
     }
 
     fn items(&mut self, reading: &'a NodeReading, items: Vec<Element>) {
-        let frame = self.stamp(reading);
-        let frame_bytes = weight(&frame) + reading.node.as_ref().map_or(0, |node| weight(&self.node_element(Some(node))));
-        let mut stamp = frame.clone();
+        let mut stamp = self.stamp(reading);
+        let frame_bytes = weight(&stamp) + reading.node.as_ref().map_or(0, node_weight);
         self.bytes = self.bytes.saturating_add(frame_bytes);
         for item in items {
             let item_bytes = weight(&item);
             if self.bytes.saturating_add(item_bytes) > self.bytes_max && self.holds_anything(&stamp) {
-                self.close_stamp(reading, std::mem::replace(&mut stamp, frame.clone()));
+                let full = std::mem::replace(&mut stamp, self.stamp(reading));
+                self.close_stamp(reading, full);
                 self.close_message();
                 self.bytes = frame_bytes;
             }

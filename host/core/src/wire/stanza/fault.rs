@@ -162,7 +162,10 @@ impl StanzaFault {
 
     /// Reads an `<error>`. What is missing is replaced by what promises least.
     pub fn from_element(error: &Element) -> Self {
-        let condition = error.children().filter(|child| child.has_ns(ns::STANZAS)).find_map(|child| Condition::from_name(child.name()));
+        let condition = error
+            .children()
+            .filter(|child| child.has_ns(ns::STANZAS))
+            .find_map(|child| Condition::from_name(child.name()));
         let text = error.get_child("text", ns::STANZAS).map(Element::text).filter(|text| !text.is_empty());
         Self {
             kind: FaultKind::from_attribute(error.attr("type")),
@@ -191,7 +194,9 @@ impl From<&Failure> for StanzaFault {
             ReasonCode::NotFound => (FaultKind::Cancel, Condition::ItemNotFound),
             ReasonCode::NotSupported => (FaultKind::Cancel, Condition::FeatureNotImplemented),
             ReasonCode::AccessDenied => (FaultKind::Cancel, Condition::Forbidden),
-            ReasonCode::Unreachable | ReasonCode::Timeout | ReasonCode::Closed => (FaultKind::Wait, Condition::RemoteServerTimeout),
+            ReasonCode::Unreachable | ReasonCode::Timeout | ReasonCode::Closed => {
+                (FaultKind::Wait, Condition::RemoteServerTimeout)
+            }
             ReasonCode::Busy | ReasonCode::QuotaExceeded => (FaultKind::Wait, Condition::ResourceConstraint),
             ReasonCode::ProtocolViolation | ReasonCode::Internal => (FaultKind::Cancel, Condition::InternalServerError),
         };
@@ -216,7 +221,10 @@ mod tests {
     #[test]
     fn reads_an_error_that_says_nothing() {
         let error = "<error xmlns='jabber:client' type='odd'/>".parse().unwrap();
-        assert_eq!(StanzaFault::from_element(&error), StanzaFault::new(FaultKind::Cancel, Condition::UndefinedCondition));
+        assert_eq!(
+            StanzaFault::from_element(&error),
+            StanzaFault::new(FaultKind::Cancel, Condition::UndefinedCondition)
+        );
     }
 
     #[test]

@@ -58,7 +58,10 @@ fn keep_children(stanza: &mut Element, mut keep: impl FnMut(&Element) -> bool) {
 
 /// Without an address there is nobody to answer and nobody to believe.
 fn from_nobody(stanza: &Element) -> Element {
-    let emptied = Tag::new(stanza.name(), ns::CLIENT).attr("from", NOBODY).maybe("to", stanza.attr("to")).maybe("id", stanza.attr("id"));
+    let emptied = Tag::new(stanza.name(), ns::CLIENT)
+        .attr("from", NOBODY)
+        .maybe("to", stanza.attr("to"))
+        .maybe("id", stanza.attr("id"));
     match stanza.name() {
         "iq" => unreadable(&emptied.build(), "The sender's address is no JID."),
         "presence" => emptied.attr("type", "error").build(),
@@ -113,7 +116,8 @@ fn is_error_complete(stanza: &Element) -> bool {
     let mut errors = stanza.children().filter(|child| child.is("error", ns::CLIENT));
     let (Some(error), None) = (errors.next(), errors.next()) else { return false };
     let fault = StanzaFault::from_element(error);
-    let conditions: Vec<_> = error.children().filter(|child| child.has_ns(ns::STANZAS) && child.name() != "text").collect();
+    let conditions: Vec<_> =
+        error.children().filter(|child| child.has_ns(ns::STANZAS) && child.name() != "text").collect();
     let [condition] = conditions.as_slice() else { return false };
     condition.name() == fault.condition.as_str()
         && condition.children().next().is_none()
@@ -209,7 +213,9 @@ mod tests {
         let error = |body: &str| {
             let stanza = mended(&format!("<iq xmlns='jabber:client' type='error' id='1' from='a@b/c'>{body}</iq>"));
             match read(&stanza).kind {
-                Kind::Answer { error: Some(fault), payload } => (fault.condition, payload.map(|payload| payload.name().to_owned())),
+                Kind::Answer { error: Some(fault), payload } => {
+                    (fault.condition, payload.map(|payload| payload.name().to_owned()))
+                }
                 other => panic!("{other:?}"),
             }
         };
@@ -232,13 +238,17 @@ mod tests {
 
     #[test]
     fn messages_of_unknown_type_are_normal_ones() {
-        let stanza = mended("<message xmlns='jabber:client' type='set' from='a@b'><thread>a</thread><thread>b</thread><x xmlns='y'/>text</message>");
+        let stanza = mended(
+            "<message xmlns='jabber:client' type='set' from='a@b'><thread>a</thread><thread>b</thread><x xmlns='y'/>text</message>",
+        );
         assert_eq!((stanza.attr("type"), stanza.children().count()), (None, 2));
     }
 
     #[test]
     fn presence_loses_what_makes_no_sense() {
-        let stanza = mended("<presence xmlns='jabber:client'><show>online</show><priority>300</priority><status>here</status></presence>");
+        let stanza = mended(
+            "<presence xmlns='jabber:client'><show>online</show><priority>300</priority><status>here</status></presence>",
+        );
         assert_eq!(stanza.children().map(Element::name).collect::<Vec<_>>(), ["status"]);
         assert_eq!(read(&stanza).kind, Kind::Presence(super::super::Presence::Available { caps: None }));
         let odd = mended("<presence xmlns='jabber:client' type='odd'/>");
@@ -265,17 +275,42 @@ mod tests {
     }
 
     const ATTRIBUTES: [&str; 14] = [
-        "type='get'", "type='set'", "type='error'", "type='result'", "type='chat'", "type='odd'", "type='unavailable'", "id='1'", "id=''", "from='a@b/c'",
-        "from='@'", "to='d@e'", "to='a@b@c'", "xml:lang='en'",
+        "type='get'",
+        "type='set'",
+        "type='error'",
+        "type='result'",
+        "type='chat'",
+        "type='odd'",
+        "type='unavailable'",
+        "id='1'",
+        "id=''",
+        "from='a@b/c'",
+        "from='@'",
+        "to='d@e'",
+        "to='a@b@c'",
+        "xml:lang='en'",
     ];
     const CHILDREN: [&str; 20] = [
-        "text", " ", "<ping xmlns='urn:xmpp:ping'/>", "<error/>", "<error type='cancel'/>", "<error type='odd'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+        "text",
+        " ",
+        "<ping xmlns='urn:xmpp:ping'/>",
+        "<error/>",
+        "<error type='cancel'/>",
+        "<error type='odd'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
         "<error type='wait'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:a@b</gone><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>t</text></error>",
         "<error type='wait' by='@'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'><x/></forbidden></error>",
         "<error type='auth'><odd xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>x</conflict><x xmlns='y'/><x xmlns='y'/></error>",
         "<error type='auth'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'><x/></text><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>b</text></error>",
-        "<setResponse xmlns='urn:xmpp:iot:control' responseCode='Locked'/>", "<body>a</body>", "<body xml:lang='de'><x/>b</body>", "<subject>s</subject>", "<thread parent='p'>t</thread>",
-        "<show>away</show>", "<show> dnd</show>", "<show><x/></show>", "<priority>-5</priority>", "<priority/>",
+        "<setResponse xmlns='urn:xmpp:iot:control' responseCode='Locked'/>",
+        "<body>a</body>",
+        "<body xml:lang='de'><x/>b</body>",
+        "<subject>s</subject>",
+        "<thread parent='p'>t</thread>",
+        "<show>away</show>",
+        "<show> dnd</show>",
+        "<show><x/></show>",
+        "<priority>-5</priority>",
+        "<priority/>",
     ];
 
     proptest! {

@@ -74,7 +74,9 @@ fn request(stanza: &Element, payload: Option<&Element>) -> Result<Request, Stanz
 /// Requests that belong to no generation of the IoT family.
 fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Request, StanzaFault> {
     match (stanza.attr("type"), payload.name(), ns) {
-        (Some("get"), "query", ns::DISCO_INFO | ns::DISCO_ITEMS) => discovery::Request::parse(payload).map(Request::Disco),
+        (Some("get"), "query", ns::DISCO_INFO | ns::DISCO_ITEMS) => {
+            discovery::Request::parse(payload).map(Request::Disco)
+        }
         (Some("get"), "query", ns::VERSION) => Ok(Request::Version),
         (Some("get"), "ping", ns::PING) => Ok(Request::Ping),
         (Some("set"), "query", ns::ROSTER) => Ok(Request::Roster(roster::parse(payload))),
@@ -156,10 +158,19 @@ mod tests {
     #[test]
     fn sorts_requests_by_namespace() {
         assert!(matches!(iq_get("<req xmlns='urn:nf:iot:sd:1.0' id='1'/>"), Kind::Request(Request::Sensor(_))));
-        assert!(matches!(iq_get("<subscribe xmlns='urn:nf:iot:events:1.0' id='1'/>"), Kind::Request(Request::Subscribe(_))));
+        assert!(matches!(
+            iq_get("<subscribe xmlns='urn:nf:iot:events:1.0' id='1'/>"),
+            Kind::Request(Request::Subscribe(_))
+        ));
         assert!(matches!(iq_get("<getForm xmlns='urn:nfi:iot:ctr:1.0'/>"), Kind::Request(Request::Control(_))));
-        assert!(matches!(iq_get("<getCapabilities xmlns='urn:xmpp:iot:concentrators'/>"), Kind::Request(Request::Concentrator(_))));
-        assert!(matches!(iq_get("<query xmlns='http://jabber.org/protocol/disco#items'/>"), Kind::Request(Request::Disco(_))));
+        assert!(matches!(
+            iq_get("<getCapabilities xmlns='urn:xmpp:iot:concentrators'/>"),
+            Kind::Request(Request::Concentrator(_))
+        ));
+        assert!(matches!(
+            iq_get("<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+            Kind::Request(Request::Disco(_))
+        ));
         assert_eq!(iq_get("<ping xmlns='urn:xmpp:ping'/>"), Kind::Request(Request::Ping));
         assert_eq!(iq_get("<query xmlns='jabber:iq:version'/>"), Kind::Request(Request::Version));
         assert_eq!(iq_get("<query xmlns='urn:xmpp:mam:2'/>"), Kind::Request(Request::Unknown));
@@ -184,7 +195,8 @@ mod tests {
 
     #[test]
     fn nobody_passes_for_our_server_by_a_broken_address() {
-        let incoming = parse("<iq xmlns='jabber:client' type='set' id='1' from='@'><query xmlns='jabber:iq:roster'/></iq>");
+        let incoming =
+            parse("<iq xmlns='jabber:client' type='set' id='1' from='@'><query xmlns='jabber:iq:roster'/></iq>");
         assert_eq!((incoming.from, incoming.kind), (None, Kind::Other));
     }
 
@@ -218,7 +230,9 @@ mod tests {
 
     #[test]
     fn reads_messages_of_any_type_but_bounces_and_rooms() {
-        let message = |kind: &str, payload: &str| parse(&format!("<message xmlns='jabber:client' {kind}><body>x</body>{payload}</message>")).kind;
+        let message = |kind: &str, payload: &str| {
+            parse(&format!("<message xmlns='jabber:client' {kind}><body>x</body>{payload}</message>")).kind
+        };
         let done = "<done xmlns='urn:nf:iot:sd:1.0' id='1'/>";
         let set = "<set xmlns='urn:xmpp:iot:control'><boolean name='on' value='true'/></set>";
         assert!(matches!(message("", done), Kind::Message(Message::Sensor(_))));
@@ -251,6 +265,9 @@ mod tests {
     fn requests_of_ours_are_read_as_such() {
         let to = Jid::new("gw@example.org/r").unwrap();
         let incoming = read(&request(Some(&to), "9", false, discovery::ping()));
-        assert_eq!((incoming.to, incoming.id.as_deref(), incoming.kind), (Some(to), Some("9"), Kind::Request(Request::Ping)));
+        assert_eq!(
+            (incoming.to, incoming.id.as_deref(), incoming.kind),
+            (Some(to), Some("9"), Kind::Request(Request::Ping))
+        );
     }
 }
