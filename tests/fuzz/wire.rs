@@ -38,7 +38,7 @@ pub(crate) fn lexical(bytes: &[u8]) {
     for kind in TYPES {
         let Some(value) = values::parse(text, kind) else { continue };
         assert!(value.fits(kind), "{text:?} as {kind:?} gave {value:?}");
-        let written = values::text(&value);
+        let written = values::write(&value);
         assert_eq!(values::parse(&written, kind).as_ref(), Some(&value), "{text:?} as {kind:?} was written as {written:?}");
     }
 }
@@ -58,7 +58,7 @@ pub(crate) fn sensor(bytes: &[u8]) {
 
 pub(crate) fn control(bytes: &[u8]) {
     let Some(element) = element(bytes) else { return };
-    let _ = controls::Outcome::parse(Some(&element));
+    let _ = controls::Answer::parse(Some(&element));
     for dialect in Dialect::ALL {
         if let Ok(request) = controls::Request::parse(&element, dialect) {
             let _ = controls::Request::parse(&request.to_element(), dialect);

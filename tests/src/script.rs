@@ -142,7 +142,7 @@ impl Stage {
                 let fields = house().into_iter().find(|known| known.number == *node).map(|node| node.fields).unwrap_or_default();
                 let texts = settings.iter().map(|setting| {
                     let name = fields.get(usize::from(setting.field)).map_or("?", |field| field.name.as_str());
-                    format!("{name}={}", lexical::text(&setting.value))
+                    format!("{name}={}", lexical::write(&setting.value))
                 });
                 format!("is told {} {}", node_name(*node), texts.collect::<Vec<_>>().join(" "))
             }
