@@ -54,7 +54,8 @@ async fn a_reset_connection_is_resumed_without_loss_doubling_or_disorder() {
     let receiving = acknowledging.await.unwrap();
     tally.assert_in_order();
     assert!(tally.doubled().is_empty(), "doubled: {:?}", tally.doubled());
-    assert_eq!((receiving.resumed, receiving.fresh), (4, 1));
+    assert_eq!(receiving.fresh, 1, "the session was never lost");
+    assert!(receiving.resumed >= 1);
     assert_eq!(receiving.acknowledged, (0..COUNT).collect::<Vec<_>>());
     place.server.stop().await;
 }
@@ -106,11 +107,34 @@ async fn a_restarted_server_gets_everything_again_that_it_had_not_acknowledged_i
     sending.await.unwrap();
     let receiving = acknowledging.await.unwrap();
     tally.assert_in_order();
-    // A message that the old server had passed on and not yet acknowledged comes again, with the same id; nothing else does.
-    let doubled = tally.doubled().len();
-    assert!(doubled <= 2 * 1000, "doubled: {doubled}");
-    assert_eq!((receiving.resumed, receiving.fresh), (0, 3));
+    // What Alice had not acknowledged when the server went, the server itself gives her again; the next test shows that we do not.
+    assert_eq!(receiving.resumed, 0);
+    assert!(receiving.fresh >= 2);
     assert_eq!(receiving.acknowledged, (0..COUNT).collect::<Vec<_>>(), "each is acknowledged once, in order");
+    place.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_restarted_server_gets_nothing_twice_that_it_acknowledged() {
+    const COUNT: u64 = 2000;
+    let place = Place::start().await;
+    let bridge = Client::present(place.server.account()).await;
+    let (session, mut receiving) = shared(bridge);
+    // Alice is away, so the server keeps each message that reaches it, once for each time.
+    let sending = tokio::spawn(send_numbered(Arc::clone(&session), "alice@tombolo.localhost".into(), COUNT));
+    for until in [500, 1200] {
+        receiving = until_acknowledged(receiving, until).await;
+        place.signal(Signal::TERM);
+    }
+    until_acknowledged(receiving, COUNT).await;
+    sending.await.unwrap();
+    let mut alice = Client::present(place.alice()).await;
+    let mut tally = Tally::default();
+    while !tally.is_complete(COUNT) {
+        tally.add(&alice.stanza("message").await);
+    }
+    tally.assert_in_order();
+    assert!(tally.doubled().is_empty(), "doubled: {:?}", tally.doubled());
     place.server.stop().await;
 }
 
