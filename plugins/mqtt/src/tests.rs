@@ -3,5 +3,6 @@
 mod broker;
 mod declared;
 mod discovered;
+mod mangled;
 mod session;
 mod swap;
