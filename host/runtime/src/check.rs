@@ -221,3 +221,102 @@ fn finite(number: f64) -> Checked {
 fn violation(reason: String) -> Fault {
     Fault::Contract(reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use tombolo_core::model::{FieldKinds, NodeState, Quality, Readout, ReasonCode, Timestamp, ValueType};
+
+    use super::*;
+
+    fn reported(value: Value) -> Action {
+        let samples = vec![Sample { field: 0, value, quality: Quality::empty() }];
+        Action::Report(Report { reading: Reading { node: 1, at: Timestamp(0), samples }, answers: None, receipt: None })
+    }
+
+    fn declared(names: &[&str]) -> Node {
+        let field = |name: &&str| Field {
+            name: name.to_string(),
+            value_type: ValueType::Quantity,
+            unit: "°C".into(),
+            kinds: FieldKinds::MOMENTARY,
+            control: Some(Constraint::default()),
+            label: String::new(),
+            description: String::new(),
+        };
+        Node {
+            number: 1,
+            id: "kitchen/lamp".into(),
+            parent: None,
+            node_type: String::new(),
+            label: String::new(),
+            state: NodeState::Online,
+            readout: Readout::Reported,
+            fields: names.iter().map(field).collect(),
+            commands: Vec::new(),
+            extras: Vec::new(),
+        }
+    }
+
+    fn reason(action: Action) -> String {
+        match actions(vec![action]) {
+            Err(Fault::Contract(reason)) => reason,
+            other => panic!("expected a violation, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn admits_what_the_contract_admits() {
+        let admitted = vec![
+            reported(Value::Decimal(Decimal { digits: i64::MIN, scale: 18 })),
+            reported(Value::Double(f64::MAX)),
+            reported(Value::TimeOfDay(DAY_MICROS - 1)),
+            reported(Value::Text("x".repeat(limits::TEXT_BYTES_MAX))),
+            Action::PutNode(Box::new(declared(&["temperature", "setpoint"]))),
+            Action::Close(ID_END - 1),
+            Action::Log { level: tombolo_core::model::bridge::Level::Info, message: "x".repeat(1 << 20) },
+        ];
+        assert_eq!(actions(admitted.clone()), Ok(admitted));
+    }
+
+    #[test]
+    fn refuses_values_outside_their_range() {
+        assert!(reason(reported(Value::Double(f64::NAN))).contains("NaN is no finite number"));
+        assert!(reason(reported(Value::Double(f64::INFINITY))).contains("inf is no finite number"));
+        assert!(reason(reported(Value::Decimal(Decimal { digits: 1, scale: 19 }))).contains("19 decimals"));
+        assert!(reason(reported(Value::TimeOfDay(DAY_MICROS))).contains("time-of-day"));
+        assert!(
+            reason(reported(Value::Text("x".repeat(limits::TEXT_BYTES_MAX + 1))))
+                .contains("65537 bytes of a text value")
+        );
+    }
+
+    #[test]
+    fn refuses_ids_that_some_guest_languages_could_not_write() {
+        assert!(reason(Action::SetTimer { id: ID_END, after_ms: 1 }).contains("set-timer.id"));
+        assert!(reason(Action::Close(ID_END)).contains("close"));
+        let own = Action::Open { connection: OWN_CONNECTION_END, endpoint: "e".into(), target: None };
+        assert!(reason(own).contains("open.connection"));
+        let failure = Failure::new(ReasonCode::Internal, "");
+        assert!(reason(Action::NodeFailed { id: u64::MAX, node: 1, failure }).contains("node-failed.id"));
+    }
+
+    #[test]
+    fn refuses_nodes_that_cannot_be_shown() {
+        assert!(reason(Action::PutNode(Box::new(declared(&["a", "a"])))).contains("declared twice"));
+        assert!(reason(Action::PutNode(Box::new(declared(&[""])))).contains("field.name is empty"));
+        let nameless = Node { id: String::new(), ..declared(&[]) };
+        assert!(reason(Action::PutNode(Box::new(nameless))).contains("node.id is empty"));
+        let long = Node { label: "x".repeat(limits::NAME_BYTES_MAX + 1), ..declared(&[]) };
+        assert!(reason(Action::PutNode(Box::new(long))).contains("513 bytes of node.label"));
+        let mut unbounded = declared(&["a"]);
+        unbounded.fields[0].control = Some(Constraint { maximum: Some(f64::INFINITY), ..Constraint::default() });
+        assert!(reason(Action::PutNode(Box::new(unbounded))).contains("finite"));
+    }
+
+    #[test]
+    fn refuses_state_that_is_too_large() {
+        let large = State { version: 1, bytes: vec![0; limits::STATE_BYTES_MAX + 1] };
+        assert!(matches!(state(large.clone()), Err(Fault::Contract(_))));
+        assert!(reason(Action::Checkpoint(large)).contains("bytes of state"));
+    }
+}

@@ -226,6 +226,7 @@ impl Actor {
             // There is no old one to keep: the new one starts as after any fault.
             Err(fault) => {
                 self.program = program;
+                self.restarts.forget();
                 return self.failed(fault).await;
             }
         };

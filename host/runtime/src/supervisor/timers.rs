@@ -72,7 +72,7 @@ mod tests {
         timers.set(3, 5, now);
         timers.cancel(3);
         assert_eq!(timers.take_due(now + Duration::from_millis(30), 9), [2, 1]);
-        assert_eq!(timers.take_due(now + Duration::from_millis(99), 9), []);
+        assert!(timers.take_due(now + Duration::from_millis(99), 9).is_empty());
     }
 
     #[test]
