@@ -147,9 +147,8 @@ fn node_names(long: bool) -> [&'static str; 3] {
     if long { ["nodeId", "sourceId", "cacheType"] } else { ["id", "src", "pt"] }
 }
 
-/// How many bytes the element comes to when it is written; never less, hardly more.
+/// How many bytes the element comes to when it is written, without the declaration of its namespace: never less, hardly more.
 pub(crate) fn weight(element: &Element) -> usize {
-    // Tags are `<name>` and `</name>`; a namespace is declared once at the root, and counting it everywhere would split far too early.
     let attributes: usize = element.attrs().iter().map(|((_, name), value)| name.len() + escaped(value) + 4).sum();
     let texts: usize = element.texts().map(escaped).sum();
     let children: usize = element.children().map(weight).sum();
@@ -168,4 +167,46 @@ fn escaped(text: &str) -> usize {
             .bytes()
             .filter(|byte| matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'' | b'\t' | b'\n' | b'\r'))
             .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn replaces_only_what_xml_cannot_carry() {
+        assert!(matches!(clean("°C\t\u{10ffff}"), Cow::Borrowed(_)));
+        assert_eq!(clean("a\u{0}b\u{1f}\u{fffe}"), "a\u{fffd}b\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn flags_are_false_unless_they_say_otherwise() {
+        let element = "<a xmlns='n' yes='true' one='1' odd='maybe' no='false'/>".parse().unwrap();
+        let set: Vec<_> =
+            ["yes", "one", "odd", "no", "absent"].into_iter().filter(|name| flag(&element, name)).collect();
+        assert_eq!(set, ["yes", "one"]);
+    }
+
+    #[test]
+    fn a_node_is_read_as_it_was_written() {
+        let node = NodeRef { id: "a&b".to_owned(), source: String::new(), partition: "p".to_owned() };
+        for long in [true, false] {
+            let written = with_node(Tag::new("node", "n"), &node, long).build();
+            assert_eq!(node_of(&written, long), node);
+            assert!(String::from(&written).len() <= node_weight(&node) + " xmlns='n'".len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_was_built_fails_to_be_written_or_weighs_too_little(text: String, value: String) {
+            let child = Tag::new("child", "n").attr("value", &value).text(&text);
+            let element = Tag::new("parent", "n").child(child).text(&text).build();
+            let written = String::from(&element);
+            prop_assert!(written.len() <= weight(&element) + " xmlns='n'".len());
+            prop_assert!(written.parse::<Element>().is_ok());
+        }
+    }
 }

@@ -13,7 +13,11 @@ pub fn result(to: Option<&Jid>, id: &str, payload: Option<Element>) -> Element {
 
 /// The refusal of an iq, with what belongs beside `<error>`.
 pub fn error(to: Option<&Jid>, id: &str, fault: &StanzaFault) -> Element {
-    addressed("iq", to, id).attr("type", "error").child(fault.to_element()).children(fault.beside.clone()).build()
+    addressed("iq", to, id)
+        .attr("type", "error")
+        .child(fault.to_element())
+        .children(fault.beside.as_deref().cloned())
+        .build()
 }
 
 /// An iq of ours; `set` when it changes something.

@@ -101,9 +101,9 @@ pub struct StanzaFault {
     /// For people.
     pub text: Option<String>,
     /// The extension's own element within `<error>`. Only one: xmpp-parsers keeps the first and drops the others.
-    pub application: Option<Element>,
+    pub application: Option<Box<Element>>,
     /// COMPAT: the element beside `<error>` at which clients of the generation of 2013 (slixmpp) look instead.
-    pub beside: Option<Element>,
+    pub beside: Option<Box<Element>>,
 }
 
 impl StanzaFault {
@@ -150,13 +150,13 @@ impl StanzaFault {
 
     /// The same, with the extension's own element.
     pub fn with_application(mut self, application: Element) -> Self {
-        self.application = Some(application);
+        self.application = Some(Box::new(application));
         self
     }
 
     /// The same, with an element beside `<error>`.
     pub fn with_beside(mut self, beside: Element) -> Self {
-        self.beside = Some(beside);
+        self.beside = Some(Box::new(beside));
         self
     }
 
@@ -171,7 +171,7 @@ impl StanzaFault {
             kind: FaultKind::from_attribute(error.attr("type")),
             condition: condition.unwrap_or(Condition::UndefinedCondition),
             text,
-            application: error.children().find(|child| !child.has_ns(ns::STANZAS)).cloned(),
+            application: error.children().find(|child| !child.has_ns(ns::STANZAS)).cloned().map(Box::new),
             beside: None,
         }
     }
@@ -182,7 +182,7 @@ impl StanzaFault {
             .attr("type", self.kind.as_str())
             .child(Tag::new(self.condition.as_str(), ns::STANZAS));
         let text = self.text.as_deref().map(|text| Tag::new("text", ns::STANZAS).text(text));
-        error.children(text).children(self.application.clone()).build()
+        error.children(text).children(self.application.as_deref().cloned()).build()
     }
 }
 
