@@ -1,5 +1,7 @@
 //! Compiled components on disk: used when whole, compiled anew when not, and only where nobody else can write.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+
 mod support;
 
 use std::fs;

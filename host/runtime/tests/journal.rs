@@ -1,5 +1,7 @@
 //! What a bridge records, a program repeats; a difference is named with its line.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+
 mod support;
 
 use std::fs;

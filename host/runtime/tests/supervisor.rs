@@ -1,5 +1,7 @@
 //! What a bridge does around its mapper: batches, timers, faults, quarantine, swaps, the end.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+
 mod support;
 
 use std::time::Duration;

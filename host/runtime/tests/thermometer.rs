@@ -1,5 +1,7 @@
 //! A real plugin in the sandbox: what it is told and what it says, swaps under traffic, and replay of what was recorded.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+
 mod support;
 
 use std::path::PathBuf;

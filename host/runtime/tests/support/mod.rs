@@ -3,7 +3,7 @@
 //! A guest is a core module in text with the contract's names and layouts, made a component by wit-component: small enough to be hostile
 //! in exactly one way, and needs no toolchain.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::missing_panics_doc)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
