@@ -209,7 +209,7 @@ fn seconds_micros(text: &str) -> Option<u64> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let micros = digits(&format!("{fraction:0<6}").get(..6)?)?;
+    let micros = digits(format!("{fraction:0<6}").get(..6)?)?;
     digits(seconds)?.checked_mul(MICROS_PER_SECOND)?.checked_add(micros)
 }
 
