@@ -17,15 +17,19 @@ mod registry;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod things;
 mod timers;
 mod trigger;
+mod watches;
 
 use std::collections::{BTreeMap, VecDeque};
+
+pub use things::{BridgeThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
-use crate::model::{Event, NodeState, Timestamp};
+use crate::model::{Event, Timestamp};
 use crate::policy::Policy;
 use crate::wire::stanza::{Kind, Message, Request};
 use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, ns, roster, sensor, stanza, subscribe};
@@ -87,53 +91,6 @@ pub enum Output {
     },
 }
 
-/// What there is behind us, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Things {
-    /// By name.
-    pub bridges: Vec<BridgeThings>,
-    /// Event subscriptions that are alive.
-    pub subscriptions: usize,
-    /// Readouts that are under way or queued.
-    pub readouts: usize,
-    /// Control operations that are under way.
-    pub controls: usize,
-    /// Full JIDs that are known to be online.
-    pub online: usize,
-    /// Presence subscriptions that wait for a decision.
-    pub waiting: usize,
-    /// Receipts that wait for their stanzas to become durable.
-    pub receipts: usize,
-}
-
-/// One bridge's nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BridgeThings {
-    /// The source's id.
-    pub name: String,
-    /// For people.
-    pub label: String,
-    /// By id.
-    pub nodes: Vec<ThingSummary>,
-}
-
-/// One node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ThingSummary {
-    /// The node's id.
-    pub id: String,
-    /// For people.
-    pub label: String,
-    /// Its health.
-    pub state: NodeState,
-    /// How many fields it declares.
-    pub fields: usize,
-    /// The newest reading's instant.
-    pub last: Option<Timestamp>,
-    /// How many subscriptions want it.
-    pub subscriptions: usize,
-}
-
 /// The hub. **After every `handle_*` and every other call that takes `now`: drain [`Hub::poll_output`], then ask
 /// [`Hub::poll_timeout`] when to call [`Hub::handle_timeout`].** Outputs are in the order in which they must be sent.
 #[derive(Debug)]
@@ -143,7 +100,7 @@ pub struct Hub {
     readouts: readouts::Readouts,
     controls: controls::Controls,
     subscriptions: subscriptions::Subscriptions,
-    watches: concentrator::Watches,
+    watches: watches::Watches,
     friends: friends::Friends,
     receipts: receipts::Receipts,
     timers: timers::Timers,
@@ -178,7 +135,7 @@ impl Hub {
             readouts: readouts::Readouts::default(),
             controls: controls::Controls::default(),
             subscriptions: subscriptions::Subscriptions::default(),
-            watches: concentrator::Watches::default(),
+            watches: watches::Watches::default(),
             friends: friends::Friends::default(),
             receipts: receipts::Receipts::default(),
             timers: timers::Timers::default(),
@@ -320,35 +277,6 @@ impl Hub {
     /// Who asked for a presence subscription and waits for the operator's decision.
     pub fn waiting(&self) -> Vec<BareJid> {
         self.friends.waiting().iter().cloned().collect()
-    }
-
-    /// What there is, for `tombolo status`.
-    pub fn things(&self) -> Things {
-        let bridges = self.registry.sources().map(|(name, source)| BridgeThings {
-            name: name.to_string(),
-            label: source.label.clone(),
-            nodes: self.registry.nodes_of(name).map(|(key, entry)| self.summary(key, entry)).collect(),
-        });
-        Things {
-            bridges: bridges.collect(),
-            subscriptions: self.subscriptions.len(),
-            readouts: self.readouts.len(),
-            controls: self.controls.len(),
-            online: self.friends.online(),
-            waiting: self.friends.waiting().len(),
-            receipts: self.receipts.len(),
-        }
-    }
-
-    fn summary(&self, key: registry::NodeKey, entry: &registry::Entry) -> ThingSummary {
-        ThingSummary {
-            id: entry.node.id.clone(),
-            label: entry.node.label.clone(),
-            state: entry.node.state,
-            fields: entry.node.fields.len(),
-            last: entry.reported,
-            subscriptions: self.subscriptions.of_node(key),
-        }
     }
 
     /// Who asks. Without a sender it is our own account or its server.

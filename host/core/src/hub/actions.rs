@@ -2,8 +2,8 @@
 //!
 //! A report is the hot path: it finds its node by number, keeps the values, and ends there if nobody wants the node.
 
-use super::concentrator::Removed;
 use super::registry::{NodeKey, Put};
+use super::watches::Removed;
 use super::{Hub, Owner};
 use crate::model::bridge::Report;
 use crate::model::{Action, Event, Failure, Node, NodeState, Timestamp};
@@ -46,23 +46,6 @@ impl Hub {
         self.controls_lose_bridge(name);
         self.receipts.forget(name);
         self.registry.remove_source(name);
-    }
-
-    /// What a bridge was asked is not answered any more, because its instance ended. Only needed where the bridge does not complete its
-    /// requests itself.
-    pub fn bridge_failed(&mut self, name: &str, now: Timestamp) {
-        self.readouts_lose_bridge(name, now);
-        self.controls_lose_bridge(name);
-    }
-
-    /// A bridge has stopped working, for instance in quarantine: its nodes and their last values stay, as offline, until it declares them
-    /// anew.
-    pub fn bridge_down(&mut self, name: &str, now: Timestamp) {
-        self.bridge_failed(name, now);
-        let numbers: Vec<u32> = self.registry.nodes_of(name).map(|(_, entry)| entry.node.number).collect();
-        for number in numbers {
-            self.state_changed(name, number, NodeState::Offline, now);
-        }
     }
 
     fn report(&mut self, bridge: &str, report: Report, now: Timestamp) {

@@ -4,232 +4,25 @@
 //! is passed on as it came; with rules, a change that is worth it sends what is known of the node. An interval that delays keeps only the
 //! newest values, so a receipt does not wait for it. A subscriber that is away is not sent anything; when it is back, it gets what is known.
 
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jid::Jid;
 
 use super::lookup::{Readable, check_count, not_found};
 use super::readouts::Filter;
-use super::registry::{Entry, NodeKey, Registry};
-use super::timers::{Timer, Timers};
-use super::trigger::{Reference, triggers};
+use super::registry::{NodeKey, Registry};
+use super::timers::Timer;
 use super::{Asker, Hub};
-use crate::model::{Event, Field, FieldKinds, NodeReading, Reading, Timestamp, Value, limits};
+use crate::model::{Event, Reading, Timestamp, limits};
 use crate::policy::{Access, ReadPermit};
+use crate::wire::StanzaFault;
 use crate::wire::sensor;
-use crate::wire::subscribe::{FieldRule, Subscribe};
-use crate::wire::{Profile, StanzaFault};
+use crate::wire::subscribe::Subscribe;
 
-/// All subscriptions.
-#[derive(Debug, Default)]
-pub(super) struct Subscriptions {
-    live: BTreeMap<u64, Subscription>,
-    names: BTreeMap<(Jid, String), u64>,
-    nodes: BTreeMap<NodeKey, BTreeSet<u64>>,
-    /// Pairs of subscriber and node.
-    pairs: usize,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    caller: Jid,
-    profile: Profile,
-    id: String,
-    kinds: FieldKinds,
-    rules: Vec<FieldRule>,
-    age_us_max: Option<u64>,
-    interval_us_min: Option<u64>,
-    interval_us_max: Option<u64>,
-    targets: BTreeMap<NodeKey, Target>,
-    away_since: Option<Timestamp>,
-}
-
-#[derive(Debug)]
-struct Target {
-    wanted: Readable,
-    references: BTreeMap<String, Reference>,
-    /// When the last event left, or when the subscription began.
-    sent: Timestamp,
-    /// There was none yet: nothing that an interval could start from.
-    is_first: bool,
-    is_delayed: bool,
-    timer: Option<Timestamp>,
-}
-
-/// Readings for one subscriber.
-#[derive(Debug)]
-pub(super) struct Notice {
-    pub(super) caller: Jid,
-    pub(super) profile: Profile,
-    pub(super) id: String,
-    pub(super) readings: Vec<NodeReading>,
-}
-
-fn plus_us(at: Timestamp, us: u64) -> Timestamp {
-    Timestamp(at.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
-}
-
-impl Target {
-    fn new(wanted: Readable, rules: &[FieldRule], entry: &Entry, now: Timestamp) -> Self {
-        let references = rules.iter().filter_map(|rule| {
-            let known = || entry.field(&rule.name).and_then(|(index, _)| entry.last_value(index));
-            let reference =
-                rule.current.map(Reference::Number).or_else(|| known().map(|(_, value)| Reference::of(value)));
-            Some((rule.name.clone(), reference?))
-        });
-        let references = references.collect();
-        Self { wanted, references, sent: now, is_first: true, is_delayed: false, timer: None }
-    }
-
-    /// Whether a new value is worth an event; remembers those that are.
-    fn is_triggered(&mut self, rules: &[FieldRule], name: &str, value: &Value) -> bool {
-        let mut is_triggered = false;
-        for rule in rules.iter().filter(|rule| rule.name == name) {
-            is_triggered |= triggers(rule, self.references.get(name), value);
-        }
-        if is_triggered {
-            self.references.insert(name.to_owned(), Reference::of(value));
-        }
-        is_triggered
-    }
-
-    fn passed(&mut self, now: Timestamp) {
-        (self.sent, self.is_first, self.is_delayed) = (now, false, false);
-    }
-}
-
-/// Whether a subscription with these kinds and rules is sent a field.
-fn is_wanted(kinds: FieldKinds, rules: &[FieldRule], permit: &ReadPermit, field: &Field) -> bool {
-    let own = if field.kinds.is_empty() { FieldKinds::MOMENTARY } else { field.kinds };
-    let is_named = rules.is_empty() || rules.iter().any(|rule| rule.name == field.name);
-    is_named && own.intersects(kinds) && permit.covers(&field.name)
-}
-
-impl Subscription {
-    /// When the target's interval ends next.
-    fn due(&self, target: &Target) -> Option<Timestamp> {
-        let shortest = self.interval_us_min.filter(|_| target.is_delayed).map(|us| plus_us(target.sent, us));
-        let longest = self.interval_us_max.map(|us| plus_us(target.sent, us));
-        shortest.into_iter().chain(longest).min()
-    }
-
-    /// What is known of the node, as far as the subscription goes.
-    fn known(&self, target: &Target, entry: &Entry, now: Timestamp) -> Vec<NodeReading> {
-        let oldest = self.age_us_max.and_then(|us| i64::try_from(us).ok()).map(|us| now.0.saturating_sub(us));
-        let values = entry.last_values(|field| is_wanted(self.kinds, &self.rules, &target.wanted.permit, field));
-        let readings = values.into_iter().map(|(at, mut fields)| {
-            let is_old = oldest.is_some_and(|oldest| at.0 < oldest);
-            fields.retain(|field| !(is_old && field.kinds == FieldKinds::HISTORICAL));
-            NodeReading { node: Some(target.wanted.shown.clone()), at, fields, errors: Vec::new() }
-        });
-        readings.filter(|reading| !reading.fields.is_empty()).collect()
-    }
-
-    fn notice(&self, readings: Vec<NodeReading>) -> Notice {
-        Notice { caller: self.caller.clone(), profile: self.profile, id: self.id.clone(), readings }
-    }
-
-    /// Decides about a report: now, later, or not at all.
-    fn report(&mut self, key: NodeKey, entry: &Entry, reading: &Reading, now: Timestamp) -> Option<Vec<NodeReading>> {
-        let (kinds, rules) = (self.kinds, &self.rules);
-        let target = self.targets.get_mut(&key).filter(|_| self.away_since.is_none())?;
-        let permit = &target.wanted.permit;
-        let fields = entry.values(reading, |field| is_wanted(kinds, rules, permit, field));
-        let mut is_worth_it = rules.is_empty() && !fields.is_empty();
-        for field in fields.iter().filter(|_| !rules.is_empty()) {
-            is_worth_it |= target.is_triggered(rules, &field.name, &field.value);
-        }
-        if !is_worth_it {
-            return None;
-        }
-        let is_early = self.interval_us_min.is_some_and(|us| now < plus_us(target.sent, us)) && !target.is_first;
-        if is_early {
-            target.is_delayed = true;
-            return None;
-        }
-        target.passed(now);
-        if rules.is_empty() {
-            let node = Some(target.wanted.shown.clone());
-            return Some(vec![NodeReading { node, at: reading.at, fields, errors: Vec::new() }]);
-        }
-        let target = self.targets.get(&key)?;
-        Some(self.known(target, entry, now))
-    }
-}
-
-impl Subscriptions {
-    pub(super) fn len(&self) -> usize {
-        self.live.len()
-    }
-
-    /// How many want this node.
-    pub(super) fn of_node(&self, key: NodeKey) -> usize {
-        self.nodes.get(&key).map_or(0, BTreeSet::len)
-    }
-
-    fn of_caller(&self, caller: &Jid) -> Vec<u64> {
-        let from = (caller.clone(), String::new());
-        self.names.range(from..).take_while(|((jid, _), _)| jid == caller).map(|(_, number)| *number).collect()
-    }
-
-    /// What a report comes to for those who want its node.
-    pub(super) fn report(
-        &mut self,
-        key: NodeKey,
-        entry: &Entry,
-        reading: &Reading,
-        timers: &mut Timers,
-        now: Timestamp,
-    ) -> Vec<Notice> {
-        let Some(numbers) = self.nodes.get(&key) else { return Vec::new() };
-        let mut notices = Vec::new();
-        for number in numbers {
-            let Some(subscription) = self.live.get_mut(number) else { continue };
-            let readings = subscription.report(key, entry, reading, now);
-            notices.extend(readings.map(|readings| subscription.notice(readings)));
-            subscription.arm(*number, key, timers);
-        }
-        notices
-    }
-
-    /// Takes one node out of a subscription; gives whether nobody is left who wants the node.
-    fn take_target(&mut self, number: u64, key: NodeKey, timers: &mut Timers) -> bool {
-        let target = self.live.get_mut(&number).and_then(|subscription| subscription.targets.remove(&key));
-        let Some(target) = target else { return false };
-        self.pairs = self.pairs.saturating_sub(1);
-        if let Some(at) = target.timer {
-            timers.cancel(at, Timer::Interval(number, key));
-        }
-        let Some(numbers) = self.nodes.get_mut(&key) else { return false };
-        numbers.remove(&number);
-        if numbers.is_empty() {
-            self.nodes.remove(&key);
-            return true;
-        }
-        false
-    }
-}
-
-impl Subscription {
-    /// Sets the node's timer, if there is something to wait for that is earlier than what is set.
-    fn arm(&mut self, number: u64, key: NodeKey, timers: &mut Timers) {
-        if self.interval_us_min.is_none() && self.interval_us_max.is_none() {
-            return;
-        }
-        let due = self.targets.get(&key).and_then(|target| self.due(target));
-        let Some(target) = self.targets.get_mut(&key) else { return };
-        if due == target.timer {
-            return;
-        }
-        if let Some(at) = target.timer {
-            timers.cancel(at, Timer::Interval(number, key));
-        }
-        if let Some(at) = due {
-            timers.set(at, Timer::Interval(number, key));
-        }
-        target.timer = due;
-    }
-}
+pub(super) use table::Subscriptions;
+use table::{Notice, Subscription, Target};
 
 impl Hub {
     /// Answers `<subscribe>`; the result leaves before any reading.

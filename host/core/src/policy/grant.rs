@@ -115,6 +115,12 @@ impl Grant {
         self.host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
     }
 
+    /// Whether the address is one that was written, where addresses were written.
+    fn covers(&self, ip: IpAddr) -> bool {
+        let is_literal = self.literal().is_none_or(|literal| literal == ip);
+        is_literal && (self.addresses.is_empty() || self.addresses.contains(&ip))
+    }
+
     fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host.ends_with(".localhost")
@@ -235,9 +241,7 @@ impl ConnectPermit {
         let grant = &self.grant;
         let reason = if !is_single_host(ip) {
             Reason::NoSingleHost(ip)
-        } else if grant.literal().is_some_and(|literal| literal != ip) {
-            Reason::OtherAddress(ip)
-        } else if !grant.addresses.is_empty() && !grant.addresses.contains(&ip) {
+        } else if !grant.covers(ip) {
             Reason::OtherAddress(ip)
         } else if ip.is_loopback() && !grant.is_loopback() {
             Reason::Loopback { ip, scheme: grant.scheme, port: grant.port }

@@ -81,7 +81,7 @@ fn every_parameter_is_set_on_every_node_and_all_must_succeed() {
     world.act("home", Action::PutNode(Box::new(second)));
     let nodes = format!("{ND}<nd id='hall/thermometer' src='home'/>");
     let out = world.set(ALICE, &set_nf(&format!("{nodes}<db n='setpoint' v='20'/>")));
-    let ids: Vec<u64> = out.iter().map(|digest| request_in(&[digest.clone()])).collect();
+    let ids: Vec<u64> = out.iter().map(|digest| request_in(std::slice::from_ref(digest))).collect();
     assert_eq!(ids.len(), 2);
     assert!(world.complete("home", ids[1]).is_empty());
     let failure = Err(Failure::new(ReasonCode::Unreachable, "Gone."));

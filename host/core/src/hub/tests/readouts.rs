@@ -154,7 +154,7 @@ fn one_readout_can_need_several_bridges_and_last_values() {
     let nodes =
         "<nd id='kitchen/thermometer' src='home'/><nd id='kitchen/meter' src='home'/><nd id='lamp' src='office'/>";
     let out = world.get(ALICE, &req(NF, &format!("m='true'>{nodes}")));
-    let requests: Vec<u64> = out[1..].iter().map(|digest| request_in(&[digest.clone()])).collect();
+    let requests: Vec<u64> = out[1..].iter().map(|digest| request_in(std::slice::from_ref(digest))).collect();
     assert_eq!(requests.len(), 2);
     let out = world.report("office", 7, vec![sample(0, Value::Boolean(true))], Some(requests[1]), None);
     assert_eq!(out, ["alice part r1: home|kitchen/thermometer temperature=23.40 °C"]);

@@ -1,0 +1,83 @@
+//! What there is behind us, as people are told. Reads everything, changes nothing.
+
+use super::Hub;
+use super::registry::{Entry, NodeKey};
+use crate::model::{NodeState, Timestamp};
+
+/// What there is behind us, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Things {
+    /// By name.
+    pub bridges: Vec<BridgeThings>,
+    /// Event subscriptions that are alive.
+    pub subscriptions: usize,
+    /// Readouts that are under way or queued.
+    pub readouts: usize,
+    /// Control operations that are under way.
+    pub controls: usize,
+    /// Full JIDs that are known to be online.
+    pub online: usize,
+    /// Presence subscriptions that wait for a decision.
+    pub waiting: usize,
+    /// Receipts that wait for their stanzas to become durable.
+    pub receipts: usize,
+}
+
+/// One bridge's nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeThings {
+    /// The source's id.
+    pub name: String,
+    /// For people.
+    pub label: String,
+    /// By id.
+    pub nodes: Vec<ThingSummary>,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThingSummary {
+    /// The node's id.
+    pub id: String,
+    /// For people.
+    pub label: String,
+    /// Its health.
+    pub state: NodeState,
+    /// How many fields it declares.
+    pub fields: usize,
+    /// The newest reading's instant.
+    pub last: Option<Timestamp>,
+    /// How many subscriptions want it.
+    pub subscriptions: usize,
+}
+
+impl Hub {
+    /// What there is, for `tombolo status`.
+    pub fn things(&self) -> Things {
+        let bridges = self.registry.sources().map(|(name, source)| BridgeThings {
+            name: name.to_string(),
+            label: source.label.clone(),
+            nodes: self.registry.nodes_of(name).map(|(key, entry)| self.summary(key, entry)).collect(),
+        });
+        Things {
+            bridges: bridges.collect(),
+            subscriptions: self.subscriptions.len(),
+            readouts: self.readouts.len(),
+            controls: self.controls.len(),
+            online: self.friends.online(),
+            waiting: self.friends.waiting().len(),
+            receipts: self.receipts.len(),
+        }
+    }
+
+    fn summary(&self, key: NodeKey, entry: &Entry) -> ThingSummary {
+        ThingSummary {
+            id: entry.node.id.clone(),
+            label: entry.node.label.clone(),
+            state: entry.node.state,
+            fields: entry.node.fields.len(),
+            last: entry.reported,
+            subscriptions: self.subscriptions.of_node(key),
+        }
+    }
+}
