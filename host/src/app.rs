@@ -78,6 +78,8 @@ struct App {
     local: Option<LocalServer>,
     xmpp: XmppStatus,
     started: Instant,
+    /// Bridges that have stopped are not started again.
+    is_ending: bool,
 }
 
 /// Where inputs come from.
@@ -132,6 +134,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         local,
         xmpp: xmpp_status,
         started: Instant::now(),
+        is_ending: false,
         config,
     };
     app.add_bridges(checkpoints);
@@ -156,7 +159,6 @@ async fn connect(config: &Config) -> Result<(Option<LocalServer>, xmpp::Account)
         Xmpp::Client(client) => Ok((None, account::of_service(client))),
         Xmpp::Local(local) => {
             let server = xmpp::local::start(account::local(local, &config.state)).await?;
-            tracing::info!(address = %server.address(), domain = %local.domain, "private XMPP server started");
             let account = server.account();
             Ok((Some(server), account))
         }
@@ -286,6 +288,7 @@ impl App {
     /// Last words of the bridges, then what still waits, then the connections.
     async fn drain(mut self, inputs: &mut Inputs) {
         tracing::info!("stopping");
+        self.is_ending = true;
         for name in self.config.bridges.keys().cloned().collect::<Vec<_>>() {
             self.stop_bridge(&name);
         }

@@ -92,6 +92,7 @@ impl App {
                 let is_leaving = slot.is_leaving;
                 self.transport.forget(bridge);
                 match is_leaving {
+                    _ if self.is_ending => {}
                     true => self.let_go(bridge),
                     false => self.employ(bridge),
                 }

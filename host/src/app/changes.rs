@@ -62,7 +62,9 @@ impl App {
     }
 
     fn plugin_gone(&mut self, name: &str) {
-        tracing::info!(plugin = name, bridge = self.bridges.using(name).join(","), "plugin removed");
+        let bridges = self.bridges.using(name).join(",");
+        let (version, hash) = self.catalog.package(name).map_or(("", ""), |gone| (&*gone.description.version, short(&gone.hash)));
+        tracing::info!(plugin = name, bridge = bridges, version, hash, "plugin removed");
         self.catalog.forget(name);
         for bridge in self.bridges.using(name) {
             self.stop_bridge(&bridge);

@@ -50,9 +50,12 @@ impl Actions {
         self.push(Action::Open(Open { connection, endpoint: endpoint.into(), target: Some(target.into()) }));
     }
 
-    /// Queues bytes on a stream.
+    /// Queues bytes on a stream. What follows directly on the same stream is one action: each costs as much as a hundred bytes.
     pub fn send(&mut self, connection: Connection, bytes: impl Into<Vec<u8>>) {
-        self.push(Action::Send(Send { connection, bytes: bytes.into() }));
+        match self.0.last_mut() {
+            Some(Action::Send(last)) if last.connection == connection => last.bytes.extend(bytes.into()),
+            _ => self.push(Action::Send(Send { connection, bytes: bytes.into() })),
+        }
     }
 
     /// Queues a datagram to an address that an event told.

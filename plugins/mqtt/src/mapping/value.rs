@@ -30,6 +30,8 @@ pub(crate) struct Mismatch(pub(crate) &'static str);
 
 const TRUE_TEXTS: [&str; 5] = ["on", "true", "1", "yes", "online"];
 const FALSE_TEXTS: [&str; 5] = ["off", "false", "0", "no", "offline"];
+/// The host ends a mapper that hands over a longer one.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// How devices say that they have no value.
 const NO_VALUE_TEXTS: [&str; 6] = ["", "none", "null", "unknown", "unavailable", "nan"];
 
@@ -75,6 +77,7 @@ impl Kind {
         }
         let text = extracted.text();
         let found = match self {
+            Self::Text if text.len() > TEXT_BYTES_MAX => Err(Mismatch("a text of at most 64 KiB")),
             Self::Text => Ok(Value::Text(text.clone().into_owned())),
             Self::Quantity => quantity(text.trim()).ok_or(Mismatch("a number")),
             Self::Int32 => whole(text.trim())
