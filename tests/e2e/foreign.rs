@@ -16,20 +16,20 @@ fn discovers_reads_and_controls_devices_that_announced_themselves() {
     for feature in ["urn:xmpp:iot:sensordata", "urn:xmpp:iot:control", "urn:xmpp:iot:concentrators", "urn:nf:iot:sd:1.0"] {
         assert!(features.contains(feature), "{feature} is missing in {features}");
     }
-    world.await_value(&alice, "plug-1", "Power", "0.0").unwrap();
-    world.await_value(&alice, "thermostat-1", "Setpoint", "20.0").unwrap();
+    world.await_value(&alice, "coffee-machine", "power", "0.0").unwrap();
+    world.await_value(&alice, "bathroom-thermostat", "setpoint", "20.0").unwrap();
 
     let answer =
-        alice.ask("set", json!({"to": SERVICE, "nodes": ["plug-1"], "fields": [["Switch", "boolean", "true"]]})).unwrap();
+        alice.ask("set", json!({"to": SERVICE, "nodes": ["coffee-machine"], "fields": [["switch", "boolean", "true"]]})).unwrap();
     assert_eq!(answer["result"], "OK", "{answer}");
     assert_eq!(household.heard.wait("sim/plug-1/switch/set", SOON).as_deref(), Some("ON"));
-    world.await_value(&alice, "plug-1", "Power", "1260.5").unwrap();
+    world.await_value(&alice, "coffee-machine", "power", "1260.5").unwrap();
 
     let answer =
-        alice.ask("set", json!({"to": SERVICE, "nodes": ["thermostat-1"], "fields": [["Setpoint", "double", "22.5"]]})).unwrap();
+        alice.ask("set", json!({"to": SERVICE, "nodes": ["bathroom-thermostat"], "fields": [["setpoint", "double", "22.5"]]})).unwrap();
     assert_eq!(answer["result"], "OK", "{answer}");
     assert_eq!(household.heard.wait("sim/thermostat-1/setpoint/set", SOON).as_deref(), Some("22.5"));
-    world.await_value(&alice, "thermostat-1", "Setpoint", "22.5").unwrap();
+    world.await_value(&alice, "bathroom-thermostat", "setpoint", "22.5").unwrap();
 }
 
 #[test]

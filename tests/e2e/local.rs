@@ -14,7 +14,7 @@ fn start() -> (Broker, Site, Process) {
         "[xmpp.local]\naccounts = {{ alice = \"wonderland\" }}\n\n[bridges.home]\nplugin = \"mqtt\"\n\
          endpoints = {{ broker = {{ connect = \"mqtt://127.0.0.1:{}\" }} }}\n\
          [[bridges.home.settings.devices]]\nnode = \"lamp\"\nfields = [{{ name = \"Level\", topic = \"lamp/level\", type = \"int32\" }}]\n\n\
-         [[allow]]\nwho = [\"alice@tombolo.localhost\"]\nmay = [\"see\", \"read\", \"control\"]\n",
+         [[allow]]\nwho = [\"alice@tombolo.localhost\"]\nmay = [\"see\", \"read\", \"control\"]\nnodes = [\"home/*\"]\n",
         broker.port
     ))
     .unwrap();

@@ -48,6 +48,7 @@ pub const RULES: &str = r#"
 [[allow]]
 who = ["alice@test.localhost"]
 may = ["see", "read", "control"]
+nodes = ["home/*"]
 "#;
 
 /// An XMPP server, a broker, and a directory for tombolo.

@@ -18,8 +18,10 @@ use crate::{Outcome, install, place, plugins, say};
 const SOON: Duration = Duration::from_secs(30);
 /// Bare; the service's resource is `tombolo`.
 const SERVICE: &str = "bridge@tombolo.localhost";
-const PLUG: &str = "home/plug-1";
+const PLUG: &str = "home/coffee-machine";
+const CLIMATE: &str = "home/living-room-climate";
 const WATER: &str = "home/water";
+const ALL: [&str; 5] = [PLUG, CLIMATE, "home/desk-lamp", "home/bathroom-thermostat", WATER];
 
 /// Runs the demo.
 pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
@@ -108,7 +110,7 @@ impl Demo {
         let deadline = Instant::now() + SOON;
         loop {
             let tree = self.output(&["things", SERVICE])?;
-            if ["plug-1", "climate-1", "lamp-1", "thermostat-1", "water"].iter().all(|node| tree.contains(node)) {
+            if ALL.iter().all(|node| tree.contains(node)) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -120,7 +122,7 @@ impl Demo {
 
     fn watch_live(&self) -> Outcome<()> {
         step("Live readings");
-        let text = self.output(&["watch", SERVICE, "home/climate-1", WATER, "--count", "6"])?;
+        let text = self.output(&["watch", SERVICE, CLIMATE, WATER, "--count", "6"])?;
         observed(text.lines().count() >= 6, "six readings")
     }
 
@@ -129,9 +131,9 @@ impl Demo {
         let watch = Process::start_with("tombolo watch", self.command(&["watch", SERVICE, PLUG])?, |line| {
             say(&format!("  watch: {line}"));
         })?;
-        watch.lines.wait_from(0, SOON, |line| line.contains("Power")).ok_or("no first reading of the plug")?;
+        watch.lines.wait_from(0, SOON, |line| line.contains("power")).ok_or("no first reading of the plug")?;
         let mark = watch.lines.count();
-        self.output(&["set", SERVICE, PLUG, "Switch=true"])?;
+        self.output(&["set", SERVICE, PLUG, "switch=true"])?;
         let told = self.household.heard.wait("sim/plug-1/switch/set", SOON).ok_or("the plug was told nothing")?;
         say(&format!("  the plug received over MQTT: {told}"));
         observed(told == "ON", "the plug being told ON")?;
@@ -251,6 +253,7 @@ fields = [{{ name = "Count", topic = "demo/counter", type = "int64" }}]
 [[allow]]
 who = ["alice@tombolo.localhost"]
 may = ["see", "read", "control"]
+nodes = ["home/*"]
 "#
     )
 }

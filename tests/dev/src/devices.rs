@@ -89,7 +89,7 @@ impl Household {
 
     /// A plug that switches and measures power.
     fn plug(&mut self, broker: &Broker) -> Outcome<()> {
-        let device = r#""dev":{"ids":["plug-1"],"name":"Coffee machine plug","mf":"Simulated","mdl":"P-1"}"#;
+        let device = r#""dev":{"ids":["plug-1"],"name":"Coffee machine","mf":"Simulated","mdl":"P-1"}"#;
         announce(
             broker,
             "switch/plug-1/switch",

@@ -221,7 +221,7 @@ impl Hub {
         NodeInfo {
             node: shown_in(source, entry),
             local_id: Some(entry.label().to_owned()),
-            display_name: entry.node.node_type.clone(),
+            display_name: if entry.node.label.is_empty() { entry.node.node_type.clone() } else { entry.node.label.clone() },
             node_type: entry.node.node_type.clone(),
             state: entry.node.state.into(),
             has_children: !self.children(access, &Place::Node(key)).is_empty(),
