@@ -48,6 +48,17 @@ impl Hub {
         self.registry.remove_source(name);
     }
 
+    /// A bridge has stopped working, for instance in quarantine: what it was asked is answered as failed, and its nodes and their last
+    /// values stay, as offline, until it declares them anew.
+    pub fn bridge_down(&mut self, name: &str, now: Timestamp) {
+        self.readouts_lose_bridge(name, now);
+        self.controls_lose_bridge(name);
+        let numbers: Vec<u32> = self.registry.nodes_of(name).map(|(_, entry)| entry.node.number).collect();
+        for number in numbers {
+            self.state_changed(name, number, NodeState::Offline, now);
+        }
+    }
+
     fn report(&mut self, bridge: &str, report: Report, now: Timestamp) {
         let Report { mut reading, answers, receipt } = report;
         let Some(key) = self.registry.by_number(bridge, reading.node) else {

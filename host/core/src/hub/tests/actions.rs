@@ -23,6 +23,15 @@ fn a_bridge_added_again_keeps_its_nodes() {
 }
 
 #[test]
+fn a_bridge_that_is_down_keeps_its_nodes_as_offline() {
+    let mut world = World::warm();
+    world.hub.bridge_down("home", world.now);
+    let things = world.hub.things();
+    assert_eq!(things.bridges[0].nodes.len(), 3);
+    assert!(things.bridges[0].nodes.iter().all(|node| node.state == NodeState::Offline));
+}
+
+#[test]
 fn last_values_stay_where_name_and_type_stay() {
     let mut world = World::warm();
     let mut changed = thermometer();
