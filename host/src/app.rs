@@ -162,7 +162,9 @@ async fn connect(config: &Config) -> Result<(Option<LocalServer>, xmpp::Account)
             let account = server.account();
             Ok((Some(server), account))
         }
-        Xmpp::Component(_) => Err(AppError::Local(LocalError::Settings("component mode is refused by `Config::load`".into()))),
+        Xmpp::Component(_) => {
+            Err(AppError::Local(LocalError::Settings("component mode is refused by `Config::load`".into())))
+        }
     }
 }
 
@@ -206,7 +208,10 @@ impl App {
 
     /// How long nothing has to be done by itself.
     fn due_in(&self, waits: bool) -> Duration {
-        let due = self.hub.poll_timeout().map_or(Duration::from_secs(3600), |due| Duration::from_micros(due.micros_since(now())));
+        let due = self
+            .hub
+            .poll_timeout()
+            .map_or(Duration::from_secs(3600), |due| Duration::from_micros(due.micros_since(now())));
         if waits { due.min(TRY_AGAIN_AFTER) } else { due }
     }
 
@@ -226,7 +231,7 @@ impl App {
 
     /// Hands an event to a bridge. What is refused and somebody waits for is answered here.
     fn tell(&mut self, bridge: &str, event: Event) {
-        let Err(refused) = self.bridges.offer(bridge, event) else { return };
+        let Some(refused) = self.bridges.offer(bridge, event) else { return };
         let id = match refused {
             Event::Read(read) => read.id,
             Event::Write { id, .. } | Event::Invoke { id, .. } => id,
@@ -260,7 +265,11 @@ impl App {
                 self.xmpp_is("refused", Some(reason));
             }
             SessionEvent::Throttled { unacknowledged, waiting } => {
-                tracing::warn!(unacknowledged, waiting_ms = millis(waiting), "the server takes stanzas slowly; it may limit our rate");
+                tracing::warn!(
+                    unacknowledged,
+                    waiting_ms = millis(waiting),
+                    "the server takes stanzas slowly; it may limit our rate"
+                );
             }
             SessionEvent::Unsendable { id, reason } => {
                 tracing::error!(reason, "a stanza cannot be written and was dropped");
@@ -280,7 +289,9 @@ impl App {
                 self.outbox.durable(&items);
                 items.into_iter().for_each(|item| self.hub.handle_durable(item, now()));
             }
-            StoreEvent::Failed { reason } => tracing::error!(reason, "the state directory cannot be written; devices wait"),
+            StoreEvent::Failed { reason } => {
+                tracing::error!(reason, "the state directory cannot be written; devices wait")
+            }
             StoreEvent::Recovered => tracing::info!("the state directory can be written again"),
         }
     }

@@ -39,7 +39,9 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
                 }
                 let needs = &package.description.endpoints;
                 let unknown = bridge.endpoints.keys().filter(|name| !needs.iter().any(|need| need.name == **name));
-                findings.notes.extend(unknown.map(|name| format!("{at}: the plugin does not ask for the endpoint `{name}`")));
+                findings
+                    .notes
+                    .extend(unknown.map(|name| format!("{at}: the plugin does not ask for the endpoint `{name}`")));
             }
             Err(reason) => findings.problems.push(format!("{at}: {}: {reason}", file.display())),
         }

@@ -87,7 +87,9 @@ impl Client {
             let incoming = self.next(deadline).await?;
             let is_ours = incoming.id.as_deref() == Some(&id) && incoming.from.as_ref().is_none_or(|from| from == to);
             match incoming.kind {
-                Kind::Answer { error: Some(fault), .. } if is_ours => return Err(ClientError::Refused(Box::new(fault))),
+                Kind::Answer { error: Some(fault), .. } if is_ours => {
+                    return Err(ClientError::Refused(Box::new(fault)));
+                }
                 Kind::Answer { error: None, payload } if is_ours => return Ok(payload),
                 kind => self.keep(incoming.from, kind),
             }

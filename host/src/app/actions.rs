@@ -20,7 +20,9 @@ impl App {
 
     fn handle_action(&mut self, bridge: &str, action: Action) {
         match action {
-            Action::Open { connection, endpoint, target } => self.open(bridge, connection, &endpoint, target.as_deref()),
+            Action::Open { connection, endpoint, target } => {
+                self.open(bridge, connection, &endpoint, target.as_deref())
+            }
             Action::Send { connection, bytes } => self.transport.send(bridge, connection, &bytes),
             Action::Close(connection) => self.transport.close(bridge, connection),
             Action::Checkpoint(state) => {
@@ -30,8 +32,12 @@ impl App {
                 self.store.checkpoint(bridge, state);
             }
             Action::Http { id, .. } => self.tell(bridge, Event::HttpDone { id, outcome: Err(not_supported("http")) }),
-            Action::ControlThing { id, .. } => self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) }),
-            Action::ReadThing { id, .. } => self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) }),
+            Action::ControlThing { id, .. } => {
+                self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) })
+            }
+            Action::ReadThing { id, .. } => {
+                self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) })
+            }
             Action::SendTo { .. } | Action::HttpReply { .. } => {
                 tracing::warn!(bridge, "a mapper answered on a socket that this version of the host does not have");
             }
@@ -54,7 +60,12 @@ impl App {
             Ok(permit) => self.transport.open(connection, permit, slot.tls(endpoint), mailbox),
             Err(refusal) => {
                 tracing::warn!(bridge, endpoint, reason = %refusal, "endpoint refused");
-                self.transport.refuse(bridge, connection, Failure::new(ReasonCode::AccessDenied, refusal.to_string()), mailbox);
+                self.transport.refuse(
+                    bridge,
+                    connection,
+                    Failure::new(ReasonCode::AccessDenied, refusal.to_string()),
+                    mailbox,
+                );
             }
         }
     }
@@ -76,7 +87,15 @@ impl App {
                 tracing::error!(bridge, plugin, reason, "plugin refused");
             }
             Output::Failed { reason, restarts, restart_in_ms } => {
-                tracing::error!(bridge, plugin, version = slot.version(), reason, restarts, restart_in_ms, "plugin failed");
+                tracing::error!(
+                    bridge,
+                    plugin,
+                    version = slot.version(),
+                    reason,
+                    restarts,
+                    restart_in_ms,
+                    "plugin failed"
+                );
                 slot.restarts += 1;
                 slot.set("restarting", Some(reason));
             }

@@ -62,7 +62,17 @@ impl Slot {
         let grants = config.grants(name);
         let reason = Some(format!("plugins/{}.wasm is not there yet", config.plugin));
         let tls = tls_of(&config, transport);
-        Self { config, grants, running: None, state: "waiting", reason, restarts: 0, checkpoint, is_leaving: false, tls }
+        Self {
+            config,
+            grants,
+            running: None,
+            state: "waiting",
+            reason,
+            restarts: 0,
+            checkpoint,
+            is_leaving: false,
+            tls,
+        }
     }
 
     /// What the operator wrote about TLS at an endpoint.
@@ -113,7 +123,11 @@ impl Bridges {
     /// A bridge stands in the configuration with other words. What ran by the old ones must have been told to stop.
     pub(crate) fn change(&mut self, name: &str, config: config::Bridge) {
         let Some(old) = self.slots.remove(name) else { return self.add(name, config, None) };
-        let slot = Slot { running: old.running, restarts: old.restarts, ..Slot::new(name, config, old.checkpoint, &self.transport) };
+        let slot = Slot {
+            running: old.running,
+            restarts: old.restarts,
+            ..Slot::new(name, config, old.checkpoint, &self.transport)
+        };
         self.slots.insert(name.to_owned(), slot);
     }
 
@@ -189,24 +203,24 @@ impl Bridges {
 
     /// Offers an event; what the mailbox does not take is kept for [`Bridges::flush`], up to a mailbox's worth. Gives the event back when
     /// even that is full, or when the bridge does not run.
-    pub(crate) fn offer(&mut self, name: &str, event: Event) -> Result<(), Event> {
-        let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return Err(event) };
+    pub(crate) fn offer(&mut self, name: &str, event: Event) -> Option<Event> {
+        let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return Some(event) };
         // A `stored` is bounded by the receipts that the mapper itself gave out, and losing one would hold its device up for ever.
         let is_owed = matches!(event, Event::Stored(_) | Event::Wanted(_) | Event::Unwanted(_) | Event::Closed { .. });
         if !running.backlog.is_empty() {
             if running.backlog.len() >= limits::MAILBOX_EVENTS_MAX && !is_owed {
-                return Err(event);
+                return Some(event);
             }
             running.backlog.push_back(event);
-            return Ok(());
+            return None;
         }
         match running.bridge.mailbox().try_send(event) {
-            Ok(()) => Ok(()),
+            Ok(()) => None,
             Err(TrySendError::Full(event)) => {
                 running.backlog.push_back(event);
-                Ok(())
+                None
             }
-            Err(TrySendError::Closed(event)) => Err(event),
+            Err(TrySendError::Closed(event)) => Some(event),
         }
     }
 
@@ -230,7 +244,10 @@ fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<Str
     let of = |(name, endpoint): (&String, &config::Endpoint)| {
         let material = TlsMaterial {
             ca: endpoint.ca.as_ref().map(|pem| pem.bytes.as_slice()),
-            identity: endpoint.identity.as_ref().map(|own| (own.certificate.bytes.as_slice(), own.key.expose().as_bytes())),
+            identity: endpoint
+                .identity
+                .as_ref()
+                .map(|own| (own.certificate.bytes.as_slice(), own.key.expose().as_bytes())),
             server_name: endpoint.server_name.as_deref(),
         };
         let client = transport.tls(material).map_err(|error| format!("endpoints.{name}: {error}"))?;
@@ -240,10 +257,7 @@ fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<Str
 }
 
 fn instance_limits(config: &config::Bridge) -> InstanceLimits {
-    InstanceLimits {
-        memory_bytes: config.limits.memory_bytes,
-        deadline: config.limits.deadline,
-    }
+    InstanceLimits { memory_bytes: config.limits.memory_bytes, deadline: config.limits.deadline }
 }
 
 /// Whether the operator's section gives the plugin what it needs. The text says what to write.
@@ -262,7 +276,8 @@ pub(crate) fn fits(name: &str, config: &config::Bridge, package: &Package) -> Re
     }
     let schema: serde_json::Value = serde_json::from_str(&description.settings_schema)
         .map_err(|error| format!("the plugin's settings schema is no JSON: {error}"))?;
-    let validator = jsonschema::validator_for(&schema).map_err(|error| format!("the plugin's settings schema is none: {error}"))?;
+    let validator =
+        jsonschema::validator_for(&schema).map_err(|error| format!("the plugin's settings schema is none: {error}"))?;
     let settings = config.settings.expose();
     let complaints: Vec<String> = validator
         .iter_errors(settings)

@@ -63,7 +63,8 @@ impl App {
 
     fn plugin_gone(&mut self, name: &str) {
         let bridges = self.bridges.using(name).join(",");
-        let (version, hash) = self.catalog.package(name).map_or(("", ""), |gone| (&*gone.description.version, short(&gone.hash)));
+        let (version, hash) =
+            self.catalog.package(name).map_or(("", ""), |gone| (&*gone.description.version, short(&gone.hash)));
         tracing::info!(plugin = name, bridge = bridges, version, hash, "plugin removed");
         self.catalog.forget(name);
         for bridge in self.bridges.using(name) {
@@ -113,7 +114,8 @@ impl App {
             }
         }
         let changed = |(name, bridge): &(&String, &crate::config::Bridge)| old.bridges.get(*name) != Some(*bridge);
-        let entering: Vec<_> = self.config.bridges.iter().filter(changed).map(|(name, bridge)| (name.clone(), bridge.clone())).collect();
+        let entering: Vec<_> =
+            self.config.bridges.iter().filter(changed).map(|(name, bridge)| (name.clone(), bridge.clone())).collect();
         for (name, bridge) in entering {
             self.hub.bridge_added(&name, &name, now());
             let has_to_stop = self.stop_bridge(&name);

@@ -101,12 +101,15 @@ pub(super) async fn set(jid: &str, node: &str, values: &[String], login: &Login)
     let pairs = values.iter().map(|pair| assignment(pair)).collect::<Result<Vec<_>, _>>()?;
     let mut peer = Peer::connect(jid, login).await?;
     let form = peer.form(&node).await?;
-    let parameters = pairs.iter().map(|(name, text)| typed(&form, name, text, peer.dialect)).collect::<Result<Vec<_>, _>>()?;
+    let parameters =
+        pairs.iter().map(|(name, text)| typed(&form, name, text, peer.dialect)).collect::<Result<Vec<_>, _>>()?;
     let set = control::Request::Set(Set { dialect: peer.dialect, nodes: vec![node.clone()], parameters });
     peer.ask(true, set.to_element()).await?;
     for (name, text) in pairs {
         match login.json {
-            true => say(serde_json::json!({ "source": node.source, "node": node.id, "parameter": name, "value": text })),
+            true => {
+                say(serde_json::json!({ "source": node.source, "node": node.id, "parameter": name, "value": text }))
+            }
             false => say(format_args!("{node}: {name} = {text}")),
         }
     }
@@ -142,7 +145,13 @@ pub(super) async fn watch(jid: &str, nodes: Vec<String>, count: Option<u64>, log
     ended
 }
 
-async fn show(peer: &mut Peer, mut wish: Subscribe, count: Option<u64>, seen: &mut u64, json: bool) -> Result<(), Exit> {
+async fn show(
+    peer: &mut Peer,
+    mut wish: Subscribe,
+    count: Option<u64>,
+    seen: &mut u64,
+    json: bool,
+) -> Result<(), Exit> {
     loop {
         peer.ask(true, subscribe::Request::Subscribe(wish.clone()).to_element()).await?;
         if wish.read_now {
@@ -333,12 +342,16 @@ fn kinds(names: &[String]) -> Result<FieldKinds, Exit> {
     names.iter().try_fold(FieldKinds::empty(), |kinds, name| match name.as_str() {
         "all" => Ok(FieldKinds::all()),
         name => FieldKinds::from_name(&name.to_uppercase()).map(|kind| kinds | kind).ok_or_else(|| {
-            Exit::Usage(format!("`{name}` is no kind of field; there are momentary, identity, status, computed, peak, historical, all"))
+            Exit::Usage(format!(
+                "`{name}` is no kind of field; there are momentary, identity, status, computed, peak, historical, all"
+            ))
         }),
     })
 }
 
 fn instant(text: Option<&str>) -> Result<Option<Timestamp>, Exit> {
-    let parse = |text: &str| Timestamp::parse(text).ok_or_else(|| Exit::Usage(format!("`{text}` is no instant; write 2026-01-31T12:00:00Z")));
+    let parse = |text: &str| {
+        Timestamp::parse(text).ok_or_else(|| Exit::Usage(format!("`{text}` is no instant; write 2026-01-31T12:00:00Z")))
+    };
     text.map(parse).transpose()
 }

@@ -59,10 +59,17 @@ fn section(plugin: &str, description: &Description) -> String {
     if !members.is_empty() {
         text.push_str("\n[bridges.NAME.settings]\n");
     }
-    let required: Vec<&str> = schema.get("required").and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(serde_json::Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str)
+        .collect();
     for (name, member) in members {
         let comment = if required.contains(&name.as_str()) { "" } else { "# " };
-        let about = member.get("description").and_then(serde_json::Value::as_str).unwrap_or_default().replace('\n', " ");
+        let about =
+            member.get("description").and_then(serde_json::Value::as_str).unwrap_or_default().replace('\n', " ");
         text.push_str(&format!("{comment}{name} = {}  # {about}\n", example(member)));
     }
     text
@@ -73,9 +80,10 @@ fn example(member: &serde_json::Value) -> String {
     if member.get("writeOnly").and_then(serde_json::Value::as_bool) == Some(true) {
         return "{ file = \"secrets/NAME\" }".into();
     }
-    match member.get("default") {
-        Some(value @ (serde_json::Value::String(_) | serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => return value.to_string(),
-        _ => {}
+    if let Some(value) =
+        member.get("default").filter(|value| value.is_string() || value.is_number() || value.is_boolean())
+    {
+        return value.to_string();
     }
     match member.get("type").and_then(serde_json::Value::as_str) {
         Some("integer" | "number") => "0",
@@ -90,8 +98,10 @@ fn example(member: &serde_json::Value) -> String {
 /// Runs what a journal recorded and compares.
 pub(super) async fn replay(file: &Path, transcript: &Path) -> Result<(), Exit> {
     let package = load(file).await?;
-    let recorded = std::fs::File::open(transcript).map_err(|error| Exit::Usage(format!("{}: {error}", transcript.display())))?;
-    let replayed = tombolo_runtime::replay(&package, std::io::BufReader::new(recorded), InstanceLimits::default()).await;
+    let recorded =
+        std::fs::File::open(transcript).map_err(|error| Exit::Usage(format!("{}: {error}", transcript.display())))?;
+    let replayed =
+        tombolo_runtime::replay(&package, std::io::BufReader::new(recorded), InstanceLimits::default()).await;
     match replayed {
         Ok(replayed) => {
             say(format_args!("{}: {} calls, all as recorded", transcript.display(), replayed.calls));

@@ -17,7 +17,9 @@ impl From<AppError> for Exit {
     fn from(error: AppError) -> Self {
         let text = error.to_string();
         match error {
-            AppError::Config(_) | AppError::Store(_) | AppError::Watch(_) | AppError::Local(_) => Self::Configuration(text),
+            AppError::Config(_) | AppError::Store(_) | AppError::Watch(_) | AppError::Local(_) => {
+                Self::Configuration(text)
+            }
             AppError::Admin(_) => Self::Configuration(text),
             AppError::Engine(_) | AppError::Tls(_) => Self::Internal(text),
         }
@@ -28,7 +30,8 @@ impl From<AppError> for Exit {
 pub(super) async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), Exit> {
     log_to_stderr();
     if let Some(directory) = &journal {
-        std::fs::create_dir_all(directory).map_err(|error| Exit::Usage(format!("--journal {}: {error}", directory.display())))?;
+        std::fs::create_dir_all(directory)
+            .map_err(|error| Exit::Usage(format!("--journal {}: {error}", directory.display())))?;
     }
     Ok(app::run(file, journal).await?)
 }
@@ -50,7 +53,12 @@ pub(super) async fn check(file: &Path) -> Result<(), Exit> {
     findings.notes.iter().for_each(note);
     match findings.problems.is_empty() {
         true => {
-            say(format_args!("{}: good; {} bridges, {} rules", file.display(), config.bridges.len(), config.allow.len()));
+            say(format_args!(
+                "{}: good; {} bridges, {} rules",
+                file.display(),
+                config.bridges.len(),
+                config.allow.len()
+            ));
             Ok(())
         }
         false => Err(Exit::Configuration(findings.problems.join("\ntombolo: "))),
@@ -91,7 +99,11 @@ fn print(status: &Status) {
     }
     for plugin in &status.plugins {
         let version = plugin.version.as_deref().unwrap_or("-");
-        let used = if plugin.bridges.is_empty() { "used by no bridge".to_owned() } else { format!("used by {}", plugin.bridges.join(", ")) };
+        let used = if plugin.bridges.is_empty() {
+            "used by no bridge".to_owned()
+        } else {
+            format!("used by {}", plugin.bridges.join(", "))
+        };
         say(format_args!("plugin    {} {version}, {used}", plugin.name));
         if let Some(reason) = &plugin.reason {
             say(format_args!("          the newest file is refused: {reason}"));

@@ -36,18 +36,22 @@ async fn named(jid: &str, login: &Login) -> Result<Account, Exit> {
         local.password = password.unwrap_or(local.password);
         return Ok(local);
     }
-    let password = password.ok_or_else(|| Exit::Usage(format!("put the password of {jid} into the environment variable {PASSWORD}")))?;
+    let password = password
+        .ok_or_else(|| Exit::Usage(format!("put the password of {jid} into the environment variable {PASSWORD}")))?;
     Ok(Account { jid, password, server: None, tls: TlsMode::Required, ca: Vec::new() })
 }
 
 async fn configured(file: &Path) -> Result<Account, Exit> {
-    let nobody = || Exit::Usage(format!("who are you? Give --as JID with {PASSWORD}, or a section [client] in {}", file.display()));
+    let nobody = || {
+        Exit::Usage(format!("who are you? Give --as JID with {PASSWORD}, or a section [client] in {}", file.display()))
+    };
     if !file.exists() {
         return Err(nobody());
     }
     let client = config::Client::load(file).map_err(|error| Exit::Configuration(error.to_string()))?;
     if let Some(client) = client {
-        let missing = || Exit::Usage(format!("[client] has no password; put it into the environment variable {PASSWORD}"));
+        let missing =
+            || Exit::Usage(format!("[client] has no password; put it into the environment variable {PASSWORD}"));
         return of_client(&client, std::env::var(PASSWORD).ok().map(Secret::new)).ok_or_else(missing);
     }
     local(file, None).await?.ok_or_else(nobody)
@@ -73,11 +77,17 @@ async fn local(file: &Path, wanted: Option<&Jid>) -> Result<Option<Account>, Exi
         }
         None => {
             let Some((name, password)) = local.accounts.iter().next() else { return Ok(None) };
-            let jid = Jid::from_str(&format!("{name}@{}", local.domain)).map_err(|error| Exit::Configuration(error.to_string()))?;
+            let jid = Jid::from_str(&format!("{name}@{}", local.domain))
+                .map_err(|error| Exit::Configuration(error.to_string()))?;
             (jid, Secret::new(password.expose()))
         }
     };
-    let not_running = |error| Exit::Unreachable(format!("the service of {} does not run ({error}); start it with `tombolo run`", file.display()));
+    let not_running = |error| {
+        Exit::Unreachable(format!(
+            "the service of {} does not run ({error}); start it with `tombolo run`",
+            file.display()
+        ))
+    };
     let status = admin::ask(&config.state).await.map_err(not_running)?;
     Ok(Some(Account { jid, password, server: status.xmpp.server, tls: TlsMode::Insecure, ca: Vec::new() }))
 }

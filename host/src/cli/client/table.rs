@@ -9,7 +9,9 @@ use super::super::say;
 /// All readings, aligned: node, field, value with unit, time, quality.
 pub(super) fn print(readings: &[NodeReading]) {
     let rows: Vec<[String; 4]> = readings.iter().flat_map(rows).collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let (node, field, value) = (width(0), width(1), width(2));
     for [a, b, c, d] in &rows {
         say(format!("{a:node$}  {b:field$}  {c:>value$}  {d}").trim_end());
@@ -41,7 +43,9 @@ pub(super) fn json_lines(reading: &NodeReading) -> impl Iterator<Item = String> 
     let at = reading.at.to_string();
     let errors = {
         let at = at.clone();
-        reading.errors.iter().map(move |error| serde_json::json!({ "source": source, "node": node, "at": at, "error": error }).to_string())
+        reading.errors.iter().map(move |error| {
+            serde_json::json!({ "source": source, "node": node, "at": at, "error": error }).to_string()
+        })
     };
     let fields = reading.fields.iter().map(move |field| {
         let object = serde_json::json!({
@@ -64,7 +68,7 @@ fn value(value: &Value) -> Box<RawValue> {
         Value::Double(number) => number.to_string(),
         other => serde_json::Value::from(lexical::write(other)).to_string(),
     };
-    RawValue::from_string(text).unwrap_or_else(|_| Box::<RawValue>::from(RawValue::NULL.to_owned()))
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 fn shown(field: &FieldValue) -> String {
@@ -83,5 +87,9 @@ fn kinds(kinds: FieldKinds) -> Vec<String> {
 }
 
 fn quality(quality: Quality) -> Vec<String> {
-    quality.iter_names().filter(|(_, flag)| *flag != Quality::AUTOMATIC_READOUT).map(|(name, _)| name.to_lowercase().replace('_', " ")).collect()
+    quality
+        .iter_names()
+        .filter(|(_, flag)| *flag != Quality::AUTOMATIC_READOUT)
+        .map(|(name, _)| name.to_lowercase().replace('_', " "))
+        .collect()
 }

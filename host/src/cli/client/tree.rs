@@ -36,7 +36,11 @@ fn describe(node: &NodeInfo) -> String {
     if !node.display_name.is_empty() && node.display_name != node.node.id {
         text.push_str(&format!("  \"{}\"", node.display_name));
     }
-    let can: Vec<&str> = [(node.readable, "read"), (node.controllable, "set")].iter().filter(|(can, _)| *can).map(|(_, word)| *word).collect();
+    let can: Vec<&str> = [(node.readable, "read"), (node.controllable, "set")]
+        .iter()
+        .filter(|(can, _)| *can)
+        .map(|(_, word)| *word)
+        .collect();
     text.push_str(&format!("  [{}]", can.join(", ")));
     match node.state {
         HealthState::None | HealthState::Information => {}
