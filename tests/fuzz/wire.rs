@@ -39,7 +39,9 @@ pub(crate) fn lexical(bytes: &[u8]) {
         let Some(value) = values::parse(text, kind) else { continue };
         assert!(value.fits(kind), "{text:?} as {kind:?} gave {value:?}");
         let written = values::write(&value);
-        assert_eq!(values::parse(&written, kind).as_ref(), Some(&value), "{text:?} as {kind:?} was written as {written:?}");
+        let again = values::parse(&written, kind).unwrap_or_else(|| panic!("{written:?} is no {kind:?}"));
+        // A double without decimals comes back as a decimal of the same size.
+        assert!(again == value || again.as_f64().is_some_and(|number| Some(number) == value.as_f64()), "{text:?} as {kind:?} gave {again:?}");
     }
 }
 

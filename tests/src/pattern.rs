@@ -18,7 +18,7 @@ fn attributes(pattern: &Element, found: &Element) -> Option<String> {
     let name = pattern.name();
     let wanted = pattern.attrs().into_iter().filter(|((_, key), _)| key.as_str() != "more" && key.as_str() != "xmlns");
     for ((_, key), value) in wanted {
-        match found.attr(key) {
+        match found.attr(key.as_str()) {
             None => return Some(format!("<{name}> has no {key}")),
             Some(other) if value != "*" && value != other => {
                 return Some(format!("<{name}> has {key}='{other}' and not '{value}'"));
@@ -27,7 +27,7 @@ fn attributes(pattern: &Element, found: &Element) -> Option<String> {
         }
     }
     let is_open = pattern.attr("more").is_some();
-    let mut others = found.attrs().into_iter().filter(|((_, key), _)| key.as_str() != "xmlns" && pattern.attr(key).is_none());
+    let mut others = found.attrs().into_iter().filter(|((_, key), _)| key.as_str() != "xmlns" && pattern.attr(key.as_str()).is_none());
     others.find(|_| !is_open).map(|((_, key), value)| format!("<{name}> has {key}='{value}', which was not expected"))
 }
 
