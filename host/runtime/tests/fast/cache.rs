@@ -1,13 +1,9 @@
 //! Compiled components on disk: used when whole, compiled anew when not, and only where nobody else can write.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::Wat;
+use crate::support::Wat;
 use tombolo_runtime::{Engine, EngineError};
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

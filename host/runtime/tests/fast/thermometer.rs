@@ -1,14 +1,10 @@
 //! A real plugin in the sandbox: what it is told and what it says, swaps under traffic, and replay of what was recorded.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
-
-mod support;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::{env, fs};
 
-use support::{Heard, settings};
+use crate::support::{Heard, settings};
 use tombolo_core::model::bridge::Why;
 use tombolo_core::model::{Action, Decimal, Event, NodeState, Setting, Value};
 use tombolo_runtime::{BridgeSettings, Engine, InstanceLimits, Output, Package, replay};

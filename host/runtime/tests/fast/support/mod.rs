@@ -3,8 +3,6 @@
 //! A guest is a core module in text with the contract's names and layouts, made a component by wit-component: small enough to be hostile
 //! in exactly one way, and needs no toolchain.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
-
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 

@@ -1,13 +1,9 @@
 //! What a bridge records, a program repeats; a difference is named with its line.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::{Heard, Script, settings};
+use crate::support::{Heard, Script, settings};
 use tombolo_core::model::bridge::Report;
 use tombolo_core::model::{Action, Decimal, Event, Quality, Reading, Sample, Timestamp, Value};
 use tombolo_runtime::{BridgeSettings, Fault, InstanceLimits, Output, ReplayError, Replayed, replay};

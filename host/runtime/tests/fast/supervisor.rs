@@ -1,12 +1,8 @@
 //! What a bridge does around its mapper: batches, timers, faults, quarantine, swaps, the end.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
-
-mod support;
-
 use std::time::Duration;
 
-use support::{Heard, Script, settings};
+use crate::support::{Heard, Script, settings};
 use tokio::time::Instant;
 use tombolo_core::model::bridge::{Peer, Read, State, Why};
 use tombolo_core::model::{Action, Event, Failure, FieldKinds, ReasonCode, limits};

@@ -1,14 +1,10 @@
 //! What a hostile or broken component can do: end its own instance, with a reason, and nothing else.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
-
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{NO_ACTIONS, Wat, clock, settings};
+use crate::support::{NO_ACTIONS, Wat, clock, settings};
 use tombolo_core::model::bridge::{StartInput, State, Why};
 use tombolo_core::model::{Event, Timestamp, limits};
 use tombolo_runtime::{
