@@ -93,7 +93,7 @@ fn a_clear_text_login_to_another_machine_is_refused_by_the_configuration() {
     let site = Site::new("[xmpp]\njid = \"b@example.org\"\npassword = \"x\"\nserver = \"192.0.2.1:5222\"\ntls = \"insecure\"\n").unwrap();
     let refused = site.command(&["check"], &[]).unwrap();
     assert_eq!(refused.code, Some(78), "{}", refused.err);
-    assert!(refused.err.contains("loopback"), "{}", refused.err);
+    assert!(refused.err.contains("on this machine"), "{}", refused.err);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn inspect_tells_what_to_paste() {
         assert!(inspected.out.contains(part), "{part} in {}", inspected.out);
     }
     let none = site.command(&["plugin", "inspect", "tombolo.toml"], &[]).unwrap();
-    assert_eq!(none.code, Some(78), "{}", none.err);
+    assert!(none.code != Some(0) && none.err.contains("no WebAssembly component"), "{}", none.err);
 }
 
 #[test]

@@ -31,7 +31,7 @@ class Peer(slixmpp.ClientXMPP):
             self.enable_plaintext = True
             self.enable_starttls = False
             self.plugin["feature_mechanisms"].unencrypted_scram = True
-        for plugin in ("xep_0030", "xep_0199", "xep_0323", "xep_0325"):
+        for plugin in ("xep_0030", "xep_0115", "xep_0199", "xep_0323", "xep_0325"):
             self.register_plugin(plugin)
         self.stay = True
         self.add_event_handler("session_start", self.started)
@@ -104,6 +104,11 @@ class Peer(slixmpp.ClientXMPP):
         self.send_raw(command["xml"])
         return {}
 
+    async def do_greet(self, command):
+        """Directed presence, with the capabilities that tell that this is slixmpp."""
+        self.send_presence(pto=command["to"])
+        return {}
+
     async def do_ping(self, command):
         return {"seconds": await self.plugin["xep_0199"].ping(command["to"], timeout=20)}
 
@@ -128,8 +133,12 @@ async def listen(peer):
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**22)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    # The loop itself holds tasks weakly.
+    under_way = set()
     while line := await reader.readline():
-        asyncio.ensure_future(peer.obey(line))
+        task = loop.create_task(peer.obey(line))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
     loop.stop()
 
 

@@ -66,7 +66,11 @@ impl Peer {
         self.process.lock().map_err(|_| "a test failed while it held this peer")?.write_line(&arguments.to_string())?;
         let begin = format!("{{\"answer\": {id}");
         let answer = self.lines.wait_from(mark, ANSWER_WITHIN, |line| line.starts_with(&begin));
-        let answer = answer.ok_or_else(|| format!("slixmpp did not answer {arguments}; {:?}", self.lines.all()))?;
+        let answer = answer.ok_or_else(|| {
+            let lines = self.lines.all();
+            let last = lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join("\n");
+            format!("slixmpp did not answer {arguments}; the last that came was:\n{last}")
+        })?;
         Ok(serde_json::from_str(&answer)?)
     }
 

@@ -84,9 +84,11 @@ impl World {
         self.site.write("tombolo.toml", text.as_bytes())
     }
 
-    /// Logs in to the server.
+    /// Logs in to the server, and sends the service a presence: from its capabilities it knows slixmpp and serves its older types.
     pub fn peer(&self, jid: &str) -> Outcome<Peer> {
-        Peer::on(&self.server, jid)
+        let peer = Peer::on(&self.server, jid)?;
+        peer.ask("greet", serde_json::json!({"to": SERVICE}))?;
+        Ok(peer)
     }
 
     /// A command of tombolo's as this user: code, output, errors.

@@ -77,8 +77,9 @@ impl Broker {
     }
 
     fn client(&self, program: &str, topic: &str) -> Outcome<Command> {
-        let mut command = bound(path(program)?);
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-V", "311", "-t", topic]);
+        // Into a pipe they would write whole blocks only.
+        let mut command = bound("stdbuf");
+        command.arg("-oL").arg(path(program)?).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-V", "311", "-t", topic]);
         Ok(command)
     }
 }
