@@ -30,7 +30,6 @@ pub(crate) mod reason {
     pub(crate) const NOT_AUTHORIZED: u8 = 0x87;
     pub(crate) const KEEP_ALIVE_TIMEOUT: u8 = 0x8D;
     pub(crate) const PACKET_ID_NOT_FOUND: u8 = 0x92;
-    pub(crate) const RECEIVE_MAXIMUM_EXCEEDED: u8 = 0x93;
     pub(crate) const TOPIC_ALIAS_INVALID: u8 = 0x94;
     pub(crate) const PACKET_TOO_LARGE: u8 = 0x95;
     pub(crate) const QUOTA_EXCEEDED: u8 = 0x97;

@@ -304,12 +304,10 @@ impl Session {
             sink.handle_message(publish, None);
             return Ok(());
         }
-        let is_v5 = self.state.version == Version::V5;
-        if is_v5 && self.state.inbound.unanswered() >= usize::from(self.options.receive_maximum) {
-            return Err(Refused {
-                reason: reason::RECEIVE_MAXIMUM_EXCEEDED,
-                what: "more than receive_maximum messages",
-            });
+        // COMPAT: Mosquitto 2.0 sends more than the receive maximum once messages have queued up; ending the connection over that would only
+        // begin it again. Packet ids bound what may wait.
+        if !publish.dup && self.state.inbound.is_waiting(publish.id) {
+            return Err(Refused { reason: reason::PROTOCOL_ERROR, what: "two messages with one packet id" });
         }
         self.state.inbound.handle_publish(publish, sink);
         self.answer();
