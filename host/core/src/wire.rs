@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod form;
 pub mod lexical;
 pub mod ns;
+pub mod paging;
 pub mod roster;
 pub mod sensor;
 pub mod stanza;

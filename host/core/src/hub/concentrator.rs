@@ -66,6 +66,13 @@ impl Hub {
                 let place = self.visible(access, node)?;
                 Ok(Answer::Node(Box::new(self.info(access, &place, &node.source, *detail)?)))
             }
+            Operation::ContainsNodes(names) => {
+                Ok(Answer::ContainsEach(names.iter().map(|name| self.visible(access, name).is_ok()).collect()))
+            }
+            Operation::GetNodes { nodes: names, detail } => {
+                let info = |name: &NodeRef| self.info(access, &self.visible(access, name)?, &name.source, *detail);
+                nodes(names.iter().map(info).collect::<Result<_, _>>()?)
+            }
             Operation::GetAllNodes { source, detail, types } => {
                 self.check_source(caller, source)?;
                 let mut found = self.all_nodes(access, source, *detail);
@@ -221,7 +228,11 @@ impl Hub {
         NodeInfo {
             node: shown_in(source, entry),
             local_id: Some(entry.label().to_owned()),
-            display_name: if entry.node.label.is_empty() { entry.node.node_type.clone() } else { entry.node.label.clone() },
+            display_name: if entry.node.label.is_empty() {
+                entry.node.node_type.clone()
+            } else {
+                entry.node.label.clone()
+            },
             node_type: entry.node.node_type.clone(),
             state: entry.node.state.into(),
             has_children: !self.children(access, &Place::Node(key)).is_empty(),

@@ -2,15 +2,18 @@
 //!
 //! What we can do is told to everybody, since presence says it anyway; what there is, only to those who may see it.
 
+use std::ops::Range;
+
 use jid::{BareJid, Jid};
 
 use super::lookup::{Place, not_found, refusal};
 use super::registry::UNION;
 use super::{Asker, Hub};
-use crate::model::NodeRef;
+use crate::model::{NodeRef, limits};
 use crate::policy::Access;
 use crate::wire::discovery::{self, Caps, Identity, Info, Item, Request};
-use crate::wire::{Dialect, StanzaFault};
+use crate::wire::paging::{self as page, Page};
+use crate::wire::{Dialect, Element, StanzaFault};
 
 /// Where people read what we are; also the name of our capabilities.
 const CAPS_NODE: &str = "urn:tombolo";
@@ -22,9 +25,7 @@ impl Hub {
             Request::Info { node } => {
                 self.describe(caller, node.as_deref()).map(|info| info.to_element(node.as_deref()))
             }
-            Request::Items { node } => {
-                self.list(caller, node.as_deref()).map(|items| discovery::items(node.as_deref(), &items))
-            }
+            Request::Items { node, page } => self.items(caller, node.as_deref(), page.as_ref()),
         };
         match answer {
             Ok(payload) => self.answer(asker, Some(payload)),
@@ -85,6 +86,18 @@ impl Hub {
         Info { identities: vec![identity], features }
     }
 
+    fn items(&self, caller: Option<&BareJid>, node: Option<&str>, page: Option<&Page>) -> Result<Element, StanzaFault> {
+        let items = self.list(caller, node)?;
+        let count = items.len();
+        let range = part(&items, page.unwrap_or(&Page::default()))?;
+        let is_whole = range.len() == count && page.is_none();
+        let index = range.start;
+        let items = items.get(range).unwrap_or_default();
+        let id = |item: Option<&Item>| item.map(|item| item.node.clone());
+        let place = page::Place { first: id(items.first()), index, last: id(items.last()), count };
+        Ok(discovery::items(node, items, (!is_whole).then_some(&place)))
+    }
+
     fn list(&self, caller: Option<&BareJid>, node: Option<&str>) -> Result<Vec<Item>, StanzaFault> {
         let access = self.config.policy.of(caller.ok_or_else(StanzaFault::forbidden)?);
         access.check().map_err(refusal)?;
@@ -111,4 +124,32 @@ impl Hub {
         let label = self.registry.source(bridge).map(|source| source.label.as_str()).filter(|label| !label.is_empty());
         label.unwrap_or(bridge).to_owned()
     }
+}
+
+/// The part of a list that is wanted, as far as it fits into one answer.
+fn part(items: &[Item], page: &Page) -> Result<Range<usize>, StanzaFault> {
+    let position = |id: &String| {
+        items.iter().position(|item| item.node == *id).ok_or_else(|| StanzaFault::not_found("No such item."))
+    };
+    let start = page.after.as_ref().map(position).transpose()?.map_or(0, |index| index + 1);
+    let before = page.before.as_ref().filter(|id| !id.is_empty()).map(position).transpose()?;
+    let wanted = start..before.unwrap_or(items.len()).max(start);
+    let max = page.max.unwrap_or(usize::MAX);
+    let open = items.get(wanted.clone()).unwrap_or_default();
+    Ok(match page.before {
+        None => wanted.start..wanted.start + fitting(open.iter(), max),
+        Some(_) => wanted.end - fitting(open.iter().rev(), max)..wanted.end,
+    })
+}
+
+/// How many items fit into one answer: at least one, or nobody would come further.
+fn fitting<'a>(items: impl Iterator<Item = &'a Item>, max: usize) -> usize {
+    const TAG_AND_ATTRIBUTES: usize = "<item jid='' node='' name=''/>".len();
+    let mut bytes = 0;
+    let fits = items.take(max).enumerate().take_while(|(index, item)| {
+        // An escaped character takes six bytes at most.
+        bytes += TAG_AND_ATTRIBUTES + item.jid.as_str().len() + 6 * (item.node.len() + item.name.len());
+        *index == 0 || bytes <= limits::ANSWER_BYTES_MAX
+    });
+    fits.count()
 }

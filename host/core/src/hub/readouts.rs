@@ -11,7 +11,7 @@ use jid::Jid;
 use super::lookup::{Readable, check_count};
 use super::registry::NodeKey;
 use super::timers::Timer;
-use super::{Asker, Hub, Owner};
+use super::{Asker, Downgrade, Hub, Owner};
 use crate::model::bridge::Read as ReadEvent;
 use crate::model::{
     Event, Failure, Field, FieldKinds, FieldValue, NodeReading, NodeRef, Reading, Readout as How, ReasonCode,
@@ -94,7 +94,8 @@ impl Hub {
     pub(super) fn read(&mut self, asker: Asker, caller: Jid, read: Read, now: Timestamp) {
         let (dialect, id) = (read.dialect, read.id.clone());
         let queued = read.when.filter(|when| *when > now);
-        match self.prepare(caller, read, now) {
+        let has_old_habits = dialect.is_long() && asker.id == id;
+        match self.prepare(caller, read, has_old_habits, now) {
             Ok(readout) => {
                 self.answer(&asker, Some(sensor::accepted(dialect, &id, queued.is_some())));
                 match queued {
@@ -106,7 +107,14 @@ impl Hub {
         }
     }
 
-    fn prepare(&mut self, caller: Jid, read: Read, now: Timestamp) -> Result<Readout, StanzaFault> {
+    /// COMPAT: slixmpp numbers its iq like the readout within, and nobody else does. Its capabilities are known only to contacts.
+    fn prepare(
+        &mut self,
+        caller: Jid,
+        read: Read,
+        has_old_habits: bool,
+        now: Timestamp,
+    ) -> Result<Readout, StanzaFault> {
         let selection = self.readable(&caller.to_bare(), read.dialect, &read.nodes)?;
         check_count(read.fields.len())?;
         if read.from.zip(read.to).is_some_and(|(from, to)| from > to) {
@@ -118,7 +126,8 @@ impl Hub {
             return Err(StanzaFault::overload("Too many readouts at once."));
         }
         let filter = Filter { fields: read.fields, kinds: read.kinds, from: read.from, to: read.to };
-        let profile = self.profile(&caller, read.dialect);
+        let mut profile = self.profile(&caller, read.dialect);
+        profile.v0_2 |= has_old_habits && self.config.downgrade == Downgrade::Heuristic;
         let mut readout = self.readout(caller, profile, read.id, selection.nodes, filter);
         for (shown, reason) in selection.unreadable {
             readout.fail(shown, now, reason);

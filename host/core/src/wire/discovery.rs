@@ -8,6 +8,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::dialect::Dialect;
 use super::ns;
+use super::paging::{Page, Place};
 use super::stanza::StanzaFault;
 use super::xml::{Tag, text_of};
 
@@ -23,6 +24,8 @@ pub enum Request {
     Items {
         /// Below this part of you.
         node: Option<String>,
+        /// Not all at once.
+        page: Option<Page>,
     },
 }
 
@@ -89,7 +92,7 @@ impl Request {
         let node = payload.attr("node").map(str::to_owned);
         match payload.name() {
             "query" if payload.has_ns(ns::DISCO_INFO) => Ok(Self::Info { node }),
-            "query" if payload.has_ns(ns::DISCO_ITEMS) => Ok(Self::Items { node }),
+            "query" if payload.has_ns(ns::DISCO_ITEMS) => Ok(Self::Items { node, page: Page::parse(payload) }),
             _ => Err(StanzaFault::not_implemented()),
         }
     }
@@ -98,7 +101,9 @@ impl Request {
     pub fn to_element(&self) -> Element {
         match self {
             Self::Info { node } => query(ns::DISCO_INFO, node.as_deref()).build(),
-            Self::Items { node } => query(ns::DISCO_ITEMS, node.as_deref()).build(),
+            Self::Items { node, page } => {
+                query(ns::DISCO_ITEMS, node.as_deref()).children(page.as_ref().map(Page::to_element)).build()
+            }
         }
     }
 }
@@ -112,7 +117,7 @@ impl Info {
     pub fn ours(name: &str) -> Self {
         let identity =
             Identity { category: "client".to_owned(), identity_type: "bot".to_owned(), name: name.to_owned() };
-        let plain = [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING];
+        let plain = [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RESULT_SET, ns::VERSION, ns::PING];
         let family = Dialect::ALL.into_iter().flat_map(|dialect| {
             [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()]
         });
@@ -163,13 +168,13 @@ impl Identity {
     }
 }
 
-/// Answers what somebody has.
-pub fn items(node: Option<&str>, items: &[Item]) -> Element {
+/// Answers what somebody has; the place, where this is a part of it.
+pub fn items(node: Option<&str>, items: &[Item], place: Option<&Place>) -> Element {
     let item = |item: &Item| {
         let tag = Tag::new("item", ns::DISCO_ITEMS).attr("jid", item.jid.as_str());
         tag.filled("node", &item.node).filled("name", &item.name)
     };
-    query(ns::DISCO_ITEMS, node).children(items.iter().map(item)).build()
+    query(ns::DISCO_ITEMS, node).children(items.iter().map(item)).children(place.map(Place::to_element)).build()
 }
 
 /// Reads what somebody has; what has no address is left out.
@@ -231,7 +236,9 @@ mod tests {
     #[test]
     fn questions_are_read_as_they_were_written() {
         for node in [None, Some("home/kitchen".to_owned())] {
-            for request in [Request::Info { node: node.clone() }, Request::Items { node }] {
+            let page = Page { max: Some(7), ..Page::default() };
+            let pages = [None, Some(page)].map(|page| Request::Items { node: node.clone(), page });
+            for request in std::iter::once(Request::Info { node: node.clone() }).chain(pages) {
                 assert_eq!(Request::parse(&reread(&request.to_element())), Ok(request));
             }
         }
@@ -241,7 +248,7 @@ mod tests {
     #[test]
     fn items_without_an_address_are_left_out() {
         let item = Item { jid: Jid::new("iot.example.org").unwrap(), node: "a".to_owned(), name: "A & B".to_owned() };
-        let written = items(None, std::slice::from_ref(&item));
+        let written = items(None, std::slice::from_ref(&item), None);
         assert_eq!(parse_items(&reread(&written)), [item]);
         let odd = "<query xmlns='http://jabber.org/protocol/disco#items'><item/><item jid='@'/><odd jid='a'/></query>";
         assert_eq!(parse_items(&odd.parse().unwrap()), []);

@@ -14,6 +14,8 @@ pub const ROSTER: &str = "jabber:iq:roster";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Service discovery, what somebody has (XEP-0030).
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// Parts of long lists (XEP-0059).
+pub const RESULT_SET: &str = "http://jabber.org/protocol/rsm";
 /// Capabilities in presence (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// Ping (XEP-0199).

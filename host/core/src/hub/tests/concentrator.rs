@@ -4,7 +4,11 @@ use crate::policy::{May, Policy, Rule};
 use crate::wire::concentrator::{Answer, NodeInfo};
 
 fn ask(world: &mut World, who: &str, operation: &str, attributes: &str) -> Result<Answer, String> {
-    let payload = format!("<{operation} xmlns='urn:nf:iot:concentrator:1.0' {attributes}/>");
+    ask_about(world, who, operation, attributes, "")
+}
+
+fn ask_about(world: &mut World, who: &str, operation: &str, attributes: &str, inner: &str) -> Result<Answer, String> {
+    let payload = format!("<{operation} xmlns='urn:nf:iot:concentrator:1.0' {attributes}>{inner}</{operation}>");
     let stanza = format!("<iq xmlns='jabber:client' type='get' from='{who}' id='c'>{payload}</iq>");
     world.hub.handle_stanza(&stanza.parse().unwrap(), world.now);
     let output = world.hub.poll_output().unwrap();
@@ -63,6 +67,30 @@ fn walks_the_tree_of_a_source() {
         ["kitchen", "kitchen/meter", "kitchen/thermometer"]
     );
     assert_eq!(ids(ask(world, ALICE, "getAncestors", "id='kitchen/meter' src='home'")), ["kitchen/meter", "kitchen"]);
+}
+
+#[test]
+fn tells_of_several_nodes_in_the_order_asked() {
+    let world = &mut World::new();
+    let names = "<nd id='kitchen/meter' src='home'/><nd id='office/lamp' src='MeteringTopology'/>";
+    assert_eq!(ids(ask_about(world, ALICE, "getNodes", "", names)), ["kitchen/meter", "office/lamp"]);
+    assert_eq!(ask_about(world, CAROL, "getNodes", "", names).unwrap_err(), "carol error cancel item-not-found");
+    assert_eq!(ask_about(world, CAROL, "containsNodes", "", names).unwrap(), Answer::ContainsEach(vec![true, false]));
+    assert_eq!(ask_about(world, EVE, "containsNodes", "", names).unwrap_err(), "eve error cancel forbidden");
+}
+
+#[test]
+fn more_nodes_than_fit_into_one_answer_are_not_sent_at_all() {
+    let world = &mut World::crowded(2000);
+    for (operation, attributes) in [
+        ("getAllNodes", "src='office'"),
+        ("getRootNodes", "src='office'"),
+        ("getChildNodes", "id='office' src='MeteringTopology'"),
+    ] {
+        assert_eq!(ask(world, ALICE, operation, attributes).unwrap_err(), "alice error wait resource-constraint");
+    }
+    let names: String = (0..100).map(|number| format!("<nd id='{number:04}' src='office'/>")).collect();
+    assert_eq!(ids(ask_about(world, ALICE, "getNodes", "", &names)).len(), 100);
 }
 
 #[test]

@@ -340,6 +340,18 @@ fn slixmpp_gets_the_types_it_knows() {
 }
 
 #[test]
+fn slixmpp_is_known_by_its_ids_where_it_is_no_contact() {
+    let read = |id: &str| {
+        let payload =
+            "<req xmlns='urn:xmpp:iot:sensordata' seqnr='1' status='true'><node nodeId='kitchen/thermometer'/></req>";
+        format!("<iq type='get' from='{ALICE}' to='{ME}' id='{id}'>{payload}</iq>")
+    };
+    let mut world = World::warm();
+    assert_eq!(world.hear(&read("1"))[1], "alice last 1: |kitchen/thermometer uptime=4711, mode=auto");
+    assert_eq!(world.hear(&read("x-1"))[1], "alice last 1: |kitchen/thermometer uptime=4711i, mode=auto");
+}
+
+#[test]
 fn the_operator_decides_about_downgrading_too() {
     let read =
         "<req xmlns='urn:xmpp:iot:sensordata' seqnr='1' status='true'><node nodeId='kitchen/thermometer'/></req>";

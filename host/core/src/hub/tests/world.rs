@@ -148,6 +148,18 @@ impl World {
         world
     }
 
+    /// With so many nodes in the office, and no lamp.
+    pub(super) fn crowded(nodes: u32) -> Self {
+        let mut world = Self::new();
+        world.act("office", Action::RemoveNode(7));
+        for number in 0..nodes {
+            let value = field("value", ValueType::Quantity, "W", FieldKinds::MOMENTARY);
+            let node = node(number, &format!("{number:04}"), None, Readout::Reported, vec![value]);
+            world.act("office", Action::PutNode(Box::new(node)));
+        }
+        world
+    }
+
     pub(super) fn drain(&mut self) -> Vec<String> {
         let mut digests = Vec::new();
         while let Some(output) = self.hub.poll_output() {

@@ -30,6 +30,8 @@ pub enum Answer {
     Capabilities(Vec<String>),
     DataSources(Vec<DataSource>),
     Contains(bool),
+    /// For each node that was named, in that order.
+    ContainsEach(Vec<bool>),
     Node(Box<NodeInfo>),
     Nodes(Vec<NodeInfo>),
     /// Commands are not served yet: the list is empty.
@@ -73,6 +75,7 @@ fn long_answer(root: Tag, answer: &Answer, dialect: Dialect) -> Tag {
         Answer::Capabilities(names) => root.children(values(names, dialect)),
         Answer::DataSources(sources) => root.children(sources.iter().map(|source| source.to_tag(dialect))),
         Answer::Contains(contains) => root.text(truth(*contains)),
+        Answer::ContainsEach(each) => root.children(truths("value", each, dialect)),
         Answer::Node(node) => node.write(root, dialect),
         Answer::Nodes(nodes) => {
             root.children(nodes.iter().map(|node| node.write(Tag::new("node", dialect.concentrator_ns()), dialect)))
@@ -89,6 +92,7 @@ fn short_answer(answer: &Answer, dialect: Dialect) -> Option<Tag> {
             Some(tag("dataSources").children(sources.iter().map(|source| source.to_tag(dialect))))
         }
         Answer::Contains(contains) => Some(tag("bool").text(truth(*contains))),
+        Answer::ContainsEach(each) => Some(tag("bools").children(truths("bool", each, dialect))),
         Answer::Node(node) => Some(node.write(tag("nodeInfo"), dialect)),
         Answer::Nodes(nodes) => {
             Some(tag("nodeInfos").children(nodes.iter().map(|node| node.write(tag("nodeInfo"), dialect))))
@@ -100,6 +104,10 @@ fn short_answer(answer: &Answer, dialect: Dialect) -> Option<Tag> {
 
 fn values(names: &[String], dialect: Dialect) -> impl Iterator<Item = Tag> {
     names.iter().map(move |name| Tag::new("value", dialect.concentrator_ns()).text(name))
+}
+
+fn truths(name: &str, each: &[bool], dialect: Dialect) -> impl Iterator<Item = Tag> {
+    each.iter().map(move |contains| Tag::new(name, dialect.concentrator_ns()).text(truth(*contains)))
 }
 
 const fn truth(value: bool) -> &'static str {
@@ -141,6 +149,7 @@ impl Answer {
             "strings" => Ok(Self::Capabilities(texts(payload))),
             "dataSources" => Ok(Self::DataSources(sources(payload, dialect))),
             "bool" => Ok(Self::Contains(is_true(payload))),
+            "bools" => Ok(Self::ContainsEach(each_true(payload, "bool"))),
             "nodeInfo" => NodeInfo::parse(payload, false)
                 .map(|node| Self::Node(Box::new(node)))
                 .ok_or_else(|| not_understood(payload)),
@@ -161,12 +170,15 @@ impl Answer {
                 Ok(Self::DataSources(sources(payload, Dialect::Xmpp)))
             }
             "containsNodeResponse" => Ok(Self::Contains(is_true(payload))),
+            "containsNodesResponse" => Ok(Self::ContainsEach(each_true(payload, "value"))),
             "getNodeResponse" => NodeInfo::parse(payload, true)
                 .map(|node| Self::Node(Box::new(node)))
                 .ok_or_else(|| not_understood(payload)),
-            "getAllNodesResponse" | "getRootNodesResponse" | "getChildNodesResponse" | "getAncestorsResponse" => {
-                Ok(Self::Nodes(nodes(payload, true)))
-            }
+            "getNodesResponse"
+            | "getAllNodesResponse"
+            | "getRootNodesResponse"
+            | "getChildNodesResponse"
+            | "getAncestorsResponse" => Ok(Self::Nodes(nodes(payload, true))),
             "getNodeCommandsResponse" => Ok(Self::Commands),
             "subscribeResponse" | "unsubscribeResponse" => Ok(Self::Done),
             _ => Err(not_understood(payload)),
@@ -180,6 +192,10 @@ fn not_understood(payload: &Element) -> StanzaFault {
 
 fn is_true(payload: &Element) -> bool {
     matches!(payload.text().trim(), "true" | "1")
+}
+
+fn each_true(payload: &Element, name: &str) -> Vec<bool> {
+    payload.children().filter(|child| child.name() == name).map(is_true).collect()
 }
 
 fn texts(payload: &Element) -> Vec<String> {
@@ -224,6 +240,8 @@ mod tests {
             (Operation::GetRootDataSources, sources),
             (Operation::ContainsNode(of()), Answer::Contains(true)),
             (Operation::ContainsNode(of()), Answer::Contains(false)),
+            (Operation::ContainsNodes(vec![of(), of()]), Answer::ContainsEach(vec![true, false])),
+            (Operation::GetNodes { nodes: vec![of(), of()], detail }, nodes.clone()),
             (Operation::GetNode { node: of(), detail }, Answer::Node(Box::new(node))),
             (Operation::GetAllNodes { source: "s".to_owned(), detail, types: vec![] }, nodes.clone()),
             (Operation::GetRootNodes { source: "s".to_owned(), detail }, nodes.clone()),

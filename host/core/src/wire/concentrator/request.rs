@@ -16,7 +16,9 @@ pub const OPERATIONS: &[&str] = &[
     "getAllDataSources",
     "getRootDataSources",
     "containsNode",
+    "containsNodes",
     "getNode",
+    "getNodes",
     "getAllNodes",
     "getRootNodes",
     "getChildNodes",
@@ -83,8 +85,13 @@ pub enum Operation {
     GetAllDataSources,
     GetRootDataSources,
     ContainsNode(NodeRef),
+    ContainsNodes(Vec<NodeRef>),
     GetNode {
         node: NodeRef,
+        detail: Detail,
+    },
+    GetNodes {
+        nodes: Vec<NodeRef>,
         detail: Detail,
     },
     GetAllNodes {
@@ -150,7 +157,9 @@ impl Operation {
             Self::GetAllDataSources => "getAllDataSources",
             Self::GetRootDataSources => "getRootDataSources",
             Self::ContainsNode(_) => "containsNode",
+            Self::ContainsNodes(_) => "containsNodes",
             Self::GetNode { .. } => "getNode",
+            Self::GetNodes { .. } => "getNodes",
             Self::GetAllNodes { .. } => "getAllNodes",
             Self::GetRootNodes { .. } => "getRootNodes",
             Self::GetChildNodes { .. } => "getChildNodes",
@@ -171,7 +180,9 @@ impl Operation {
             "getAllDataSources" => Self::GetAllDataSources,
             "getRootDataSources" => Self::GetRootDataSources,
             "containsNode" => Self::ContainsNode(node()?),
+            "containsNodes" => Self::ContainsNodes(required_nodes(payload, dialect)?),
             "getNode" => Self::GetNode { node: node()?, detail },
+            "getNodes" => Self::GetNodes { nodes: required_nodes(payload, dialect)?, detail },
             "getAllNodes" => Self::GetAllNodes { source: source()?, detail, types: types_of(payload)? },
             "getRootNodes" => Self::GetRootNodes { source: source()?, detail },
             "getChildNodes" => Self::GetChildNodes { node: node()?, detail },
@@ -198,6 +209,8 @@ impl Operation {
             Self::GetNode { node, detail }
             | Self::GetChildNodes { node, detail }
             | Self::GetAncestors { node, detail } => detail.write(with_node(tag, node, long)),
+            Self::ContainsNodes(nodes) => with_nodes(tag, nodes, dialect),
+            Self::GetNodes { nodes, detail } => detail.write(with_nodes(tag, nodes, dialect)),
             Self::GetRootNodes { source, detail } => detail.write(with_source(tag, source)),
             Self::GetAllNodes { source, detail, types } => detail
                 .write(with_source(tag, source))
@@ -227,6 +240,29 @@ fn required_node(payload: &Element, dialect: Dialect) -> Result<NodeRef, StanzaF
         return Err(StanzaFault::bad_request("The request names no node."));
     }
     Ok(node)
+}
+
+const fn node_name(dialect: Dialect) -> &'static str {
+    if dialect.is_long() { "node" } else { "nd" }
+}
+
+/// The nodes of a plural operation, in their order.
+fn required_nodes(payload: &Element, dialect: Dialect) -> Result<Vec<NodeRef>, StanzaFault> {
+    let named = payload.children().filter(|child| child.name() == node_name(dialect));
+    let nodes: Vec<NodeRef> =
+        named.take(NAMES_PER_REQUEST_MAX + 1).map(|node| node_of(node, dialect.is_long())).collect();
+    match nodes.len() {
+        0 => Err(StanzaFault::bad_request("No nodes specified.")),
+        count if count > NAMES_PER_REQUEST_MAX => {
+            Err(StanzaFault::overload(format!("At most {NAMES_PER_REQUEST_MAX} names fit into one request.")))
+        }
+        _ => Ok(nodes),
+    }
+}
+
+fn with_nodes(tag: Tag, nodes: &[NodeRef], dialect: Dialect) -> Tag {
+    let name = |node| with_node(Tag::new(node_name(dialect), dialect.concentrator_ns()), node, dialect.is_long());
+    tag.children(nodes.iter().map(name))
 }
 
 fn required_source(payload: &Element, dialect: Dialect) -> Result<String, StanzaFault> {
@@ -298,6 +334,7 @@ mod tests {
     fn refuses_what_names_nothing_or_never_ends() {
         for xml in [
             "<getNode xmlns='urn:nf:iot:concentrator:1.0' src='s'/>",
+            "<getNodes xmlns='urn:nf:iot:concentrator:1.0'/>",
             "<getRootNodes xmlns='urn:nf:iot:concentrator:1.0'/>",
             "<getAllNodes xmlns='urn:xmpp:iot:concentrators' src='s'/>",
             "<subscribe xmlns='urn:nf:iot:concentrator:1.0' src='s'/>",
@@ -328,6 +365,9 @@ mod tests {
             Just(Operation::GetRootDataSources),
             node().prop_map(Operation::ContainsNode),
             node().prop_map(Operation::GetNodeCommands),
+            proptest::collection::vec(node(), 1..3).prop_map(Operation::ContainsNodes),
+            (proptest::collection::vec(node(), 1..3), detail())
+                .prop_map(|(nodes, detail)| Operation::GetNodes { nodes, detail }),
             (node(), detail()).prop_map(|(node, detail)| Operation::GetNode { node, detail }),
             (node(), detail()).prop_map(|(node, detail)| Operation::GetChildNodes { node, detail }),
             (node(), detail()).prop_map(|(node, detail)| Operation::GetAncestors { node, detail }),

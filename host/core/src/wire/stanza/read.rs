@@ -63,12 +63,22 @@ fn request(stanza: &Element, payload: Option<&Element>) -> Result<Request, Stanz
         return subscribe::Request::parse(payload, dialect).map(Request::Subscribe);
     }
     if let Some(dialect) = Dialect::from_control_ns(&ns) {
-        return control::Request::parse(payload, dialect).map(Request::Control);
+        return control_request(stanza, payload, dialect);
     }
     if let Some(dialect) = Dialect::from_concentrator_ns(&ns) {
         return concentrator::Request::parse(payload, dialect).map(Request::Concentrator);
     }
     plain_request(stanza, payload, &ns)
+}
+
+/// Whoever asks with a get wants nothing changed, and what stands between may pass a get on more easily.
+fn control_request(stanza: &Element, payload: &Element, dialect: Dialect) -> Result<Request, StanzaFault> {
+    match control::Request::parse(payload, dialect)? {
+        control::Request::Set(_) if stanza.attr("type") == Some("get") => {
+            Err(StanzaFault::bad_request("Parameters are set by an iq of type set."))
+        }
+        request => Ok(Request::Control(request)),
+    }
 }
 
 /// Requests that belong to no generation of the IoT family.
@@ -187,6 +197,7 @@ mod tests {
             "<iq xmlns='jabber:client' type='fetch' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
             "<iq xmlns='jabber:client' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
             "<iq xmlns='jabber:client' type='get' id='1'><req xmlns='urn:nf:iot:sd:1.0'/></iq>",
+            "<iq xmlns='jabber:client' type='get' id='1'><set xmlns='urn:nf:iot:ctr:1.0'><b n='on' v='true'/></set></iq>",
         ] {
             let Kind::Unreadable(fault) = kind(xml) else { panic!("{xml}") };
             assert_eq!(fault.condition, Condition::BadRequest, "{xml}");
