@@ -68,12 +68,12 @@ fn a_parameter_out_of_range_or_unknown_is_refused_and_the_device_hears_nothing()
 #[test]
 fn a_command_by_message_is_carried_out_without_an_answer() {
     let (world, _service) = World::running().unwrap();
-    world.broker.publish("lamp/power", "false", true).unwrap();
+    world.broker.publish("lamp/power", "OFF", true).unwrap();
     let alice = world.peer(ALICE).unwrap();
     world.await_value(&alice, "lamp", "Power", "false").unwrap();
     let told = world.broker.subscriber("lamp/power/set", |_| {}).unwrap();
     alice.ask("command", json!({"to": SERVICE, "nodes": ["lamp"], "fields": [["Power", "boolean", "true"]]})).unwrap();
-    told.expect("lamp/power/set true", SOON).unwrap();
+    told.expect("lamp/power/set ON", SOON).unwrap();
 }
 
 #[test]

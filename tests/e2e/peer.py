@@ -132,13 +132,14 @@ class Peer(slixmpp.ClientXMPP):
 async def listen(peer):
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**22)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    pipe = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     # The loop itself holds tasks weakly.
     under_way = set()
     while line := await reader.readline():
         task = loop.create_task(peer.obey(line))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
+    pipe[0].close()
     loop.stop()
 
 
@@ -147,8 +148,9 @@ def main():
     asyncio.set_event_loop(loop)
     peer = Peer(json.loads(sys.argv[1]))
     peer.go()
-    loop.create_task(listen(peer))
+    listening = loop.create_task(listen(peer))
     loop.run_forever()
+    listening.cancel()
 
 
 main()

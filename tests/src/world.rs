@@ -107,7 +107,9 @@ impl World {
 
     fn login(&self, jid: &str) -> [String; 6] {
         let ca = self.server.ca.display().to_string();
-        ["--as".into(), jid.into(), "--server".into(), self.server.server(), "--ca".into(), ca]
+        // Without the resource: it belongs to the session of the same user's other client.
+        let bare = jid.split('/').next().unwrap_or(jid);
+        ["--as".into(), bare.into(), "--server".into(), self.server.server(), "--ca".into(), ca]
     }
 
     /// Waits until the bridge shows this many nodes.
