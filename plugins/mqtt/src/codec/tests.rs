@@ -1,3 +1,5 @@
+//! Packets of both versions, whole, cut and malformed.
+
 use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Devices that the operator declares.
+
 use tombolo_sdk::{FieldKinds, NodeState, Value, ValueType};
 
 use super::broker::{Bench, Sent, field, names};

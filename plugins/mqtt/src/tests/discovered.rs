@@ -1,3 +1,5 @@
+//! Devices that announce themselves.
+
 use tombolo_sdk::{Action, FieldKinds, NodeState, Value, ValueType};
 
 use super::broker::{Bench, Sent, field, names};

@@ -1,3 +1,5 @@
+//! Streams and configurations that are mangled by a seed: nothing panics.
+
 use tombolo_sdk::Event;
 
 use super::broker::Bench;

@@ -1,3 +1,5 @@
+//! Sessions with a scripted broker: login, fallback, acknowledgements, resumption.
+
 use tombolo_sdk::events::Closed;
 use tombolo_sdk::{Action, Event, Failure, ReasonCode, Value};
 

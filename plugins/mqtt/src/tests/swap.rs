@@ -1,3 +1,5 @@
+//! A swap at every byte of a conversation.
+
 use tombolo_sdk::{Action, Event, NodeState, Value};
 
 use super::broker::{Bench, Sent, names};

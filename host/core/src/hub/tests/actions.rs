@@ -1,3 +1,5 @@
+//! What bridges tell the hub: nodes that come, change and go, readings, receipts.
+
 use super::world::*;
 use crate::model::{Action, NodeState, Readout, Timestamp};
 

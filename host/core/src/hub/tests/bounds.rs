@@ -1,3 +1,5 @@
+//! Every bound of the hub, reached.
+
 use super::world::*;
 use crate::model::{Readout, limits};
 

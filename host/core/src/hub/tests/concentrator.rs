@@ -1,3 +1,5 @@
+//! Dialogues about sources and nodes, in every generation.
+
 use super::world::*;
 use crate::model::{Action, NodeRef, NodeState};
 use crate::policy::{May, Policy, Rule};

@@ -1,3 +1,5 @@
+//! Dialogues that set parameters and ask for their form, in every generation.
+
 use super::world::*;
 use crate::model::{Action, Constraint, Failure, FieldKinds, Readout, ReasonCode, ValueType};
 

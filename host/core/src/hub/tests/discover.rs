@@ -1,3 +1,5 @@
+//! Dialogues of service discovery, version, ping, and what cannot be read.
+
 use super::world::*;
 use crate::wire::discovery::{Info, Item, parse_items};
 use crate::wire::paging::Place;

@@ -1,3 +1,5 @@
+//! Presence subscriptions, the roster, and who is online.
+
 use super::world::*;
 use crate::model::FullJid;
 

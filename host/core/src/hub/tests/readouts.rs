@@ -1,3 +1,5 @@
+//! Dialogues that read fields, in every generation.
+
 use super::world::*;
 use crate::hub::Downgrade;
 use crate::model::{Action, Failure, ReasonCode, Value};

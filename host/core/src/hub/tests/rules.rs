@@ -1,3 +1,5 @@
+//! What callers may, what they learn, and rules that change under them.
+
 use super::world::*;
 use crate::policy::{May, Policy, Rule};
 

@@ -1,3 +1,5 @@
+//! Dialogues that watch fields, in every generation.
+
 use super::world::*;
 use crate::model::{Action, Value};
 
