@@ -9,7 +9,8 @@ const AREAS: &[&str] = &["concentrator", "control", "discovery", "events", "sens
 
 fn scripts(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|extension| extension == "script")).collect();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "script")).collect();
     found.sort();
     found
 }
@@ -33,8 +34,10 @@ fn run(name: &str) {
 #[test]
 fn every_area_has_its_test() {
     let entries = std::fs::read_dir(area("")).unwrap().map(|entry| entry.unwrap());
-    let mut found: Vec<String> =
-        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut found: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     found.sort();
     assert_eq!(found, AREAS);
 }

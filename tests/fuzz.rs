@@ -39,13 +39,31 @@ const SLOW: &[&str] = &["config", "component", "transcript"];
 
 /// Texts that stand in odd places: borders of numbers, other types, nothing.
 const ODD: &[&str] = &[
-    "", "-1", "0", "1e309", "NaN", "INF", "99999999999999999999", "true", "\u{fffd}", "%s", "2025-02-30T25:61:61Z", "P9999999999Y", "*",
-    "../..", "urn:nf:iot:sd:1.0", "\u{202e}x", "{{ value_json.a.b.c }}", "#", "+/#",
+    "",
+    "-1",
+    "0",
+    "1e309",
+    "NaN",
+    "INF",
+    "99999999999999999999",
+    "true",
+    "\u{fffd}",
+    "%s",
+    "2025-02-30T25:61:61Z",
+    "P9999999999Y",
+    "*",
+    "../..",
+    "urn:nf:iot:sd:1.0",
+    "\u{202e}x",
+    "{{ value_json.a.b.c }}",
+    "#",
+    "+/#",
 ];
 
 fn corpus(name: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -83,7 +101,8 @@ fn variant(input: &[u8], chance: &mut Chance) -> Vec<u8> {
 
 /// Puts an odd text between two quotes: into an attribute, a JSON or a TOML string.
 fn odd_text(bytes: &mut Vec<u8>, chance: &mut Chance) {
-    let quotes: Vec<usize> = bytes.iter().enumerate().filter(|(_, byte)| matches!(byte, b'"' | b'\'')).map(|(at, _)| at).collect();
+    let quotes: Vec<usize> =
+        bytes.iter().enumerate().filter(|(_, byte)| matches!(byte, b'"' | b'\'')).map(|(at, _)| at).collect();
     if quotes.len() < 2 {
         return;
     }

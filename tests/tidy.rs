@@ -28,17 +28,35 @@ const OWNED: &[(&str, &[&str])] = &[
 ];
 
 /// What the core never names: no clock, no socket, no file, no runtime, no chance.
-const NOT_IN_CORE: &[&str] =
-    &["std::time::Instant", "SystemTime", "TcpStream", "UdpSocket", "ToSocketAddrs", "std::fs", "std::process", "std::thread", "tokio", "rand::", "HashMap<"];
+const NOT_IN_CORE: &[&str] = &[
+    "std::time::Instant",
+    "SystemTime",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "std::fs",
+    "std::process",
+    "std::thread",
+    "tokio",
+    "rand::",
+    "HashMap<",
+];
 
 /// Methods that take an element apart: in the core only the wire does.
-const TAKES_APART: &[&str] = &[".children()", ".get_child(", ".attr(", ".nodes()", "Element::builder", ".append_child("];
+const TAKES_APART: &[&str] =
+    &[".children()", ".get_child(", ".attr(", ".nodes()", "Element::builder", ".append_child("];
 
 /// Siblings of one floor do not know each other.
 const SHELLS: &[&str] = &["xmpp", "transport", "store", "config", "reload"];
 
 /// What is never written down: this is a public tree.
-const NEVER: &[&str] = &[concat!("/wo", "rk/"), concat!("crates", ".io/api"), concat!("index.", "crates.io"), concat!("registry.", "npmjs"), concat!("files.", "pythonhosted")];
+const NEVER: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("crates", ".io/api"),
+    concat!("index.", "crates.io"),
+    concat!("registry.", "npmjs"),
+    concat!("files.", "pythonhosted"),
+];
 
 struct Source {
     /// From the root, with slashes.
@@ -50,12 +68,18 @@ impl Source {
     /// Without tests, which may do more, and without comments.
     fn code(&self) -> String {
         let code = self.text.split("#[cfg(test)]").next().unwrap_or_default();
-        code.lines().filter(|line| !line.trim_start().starts_with("//")).fold(String::new(), |all, line| all + line + "\n")
+        code.lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .fold(String::new(), |all, line| all + line + "\n")
     }
 }
 
 fn files(extension: &str) -> Vec<Source> {
-    let listed = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(place::root()).output().unwrap();
+    let listed = Command::new("git")
+        .args(["ls-files", "-co", "--exclude-standard"])
+        .current_dir(place::root())
+        .output()
+        .unwrap();
     let names = String::from_utf8(listed.stdout).unwrap();
     let found = names.lines().filter(|name| name.ends_with(extension)).filter_map(|name| {
         let text = fs::read_to_string(place::root().join(name)).ok()?;
@@ -131,7 +155,9 @@ fn floors_import_downwards_only() {
     for (floor, above) in forbidden {
         for source in below(floor) {
             let code = source.code();
-            complaints.extend(above.iter().filter(|name| names(&code, name)).map(|name| format!("{} names {name}", source.path)));
+            complaints.extend(
+                above.iter().filter(|name| names(&code, name)).map(|name| format!("{} names {name}", source.path)),
+            );
         }
     }
     none(complaints);
@@ -180,7 +206,8 @@ fn every_dependency_says_why_it_is_there() {
     let text = fs::read_to_string(place::root().join("Cargo.toml")).unwrap();
     let section = text.split("[workspace.dependencies]").nth(1).unwrap();
     let section = section.split("\n[").next().unwrap();
-    let dependencies = section.lines().filter(|line| line.contains(" = ") && !line.starts_with('#') && !line.contains("path ="));
+    let dependencies =
+        section.lines().filter(|line| line.contains(" = ") && !line.starts_with('#') && !line.contains("path ="));
     let silent: Vec<String> = dependencies.filter(|line| !line.contains("# ")).map(str::to_owned).collect();
     none(silent);
 }
@@ -212,7 +239,10 @@ fn plugins() -> Vec<String> {
 
 fn transcripts(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory.join("transcripts")).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")).collect()
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect()
 }
 
 fn metadata() -> Value {
@@ -251,7 +281,8 @@ fn deny() -> toml::Table {
 #[test]
 fn every_licence_is_allowed() {
     let deny = deny();
-    let allowed: BTreeSet<&str> = deny["licenses"]["allow"].as_array().unwrap().iter().filter_map(toml::Value::as_str).collect();
+    let allowed: BTreeSet<&str> =
+        deny["licenses"]["allow"].as_array().unwrap().iter().filter_map(toml::Value::as_str).collect();
     let mut complaints = Vec::new();
     for package in metadata()["packages"].as_array().unwrap() {
         let expression = package["license"].as_str().unwrap_or("none");
@@ -284,7 +315,9 @@ fn no_crate_comes_in_several_versions_unless_recorded() {
 fn host_crates_enable_no_feature_that_breaks_client_mode() {
     let metadata = metadata();
     let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
-    let xmpp = nodes.iter().filter(|node| ["xmpp-parsers", "tokio-xmpp"].iter().any(|name| node["id"].as_str().unwrap().contains(name)));
+    let xmpp = nodes
+        .iter()
+        .filter(|node| ["xmpp-parsers", "tokio-xmpp"].iter().any(|name| node["id"].as_str().unwrap().contains(name)));
     for node in xmpp {
         assert!(!texts(node, "features").contains("component"), "{}", node["id"]);
     }

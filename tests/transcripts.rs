@@ -14,7 +14,8 @@ use tombolo_thermometer::Thermometer;
 
 fn of(plugin: &str) -> Vec<PathBuf> {
     let directory = place::root().join("plugins").join(plugin).join("transcripts");
-    let mut found: Vec<PathBuf> = fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     found.sort();
     found

@@ -15,7 +15,10 @@ use tombolo_core::model::bridge::{StartInput, Why};
 use tombolo_core::model::{Action, Event, Timestamp};
 use tombolo_dev::{place, plugins};
 use tombolo_mqtt::Mqtt;
-use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, Engine, Instance, InstanceLimits, Output, Package, Program, spawn, system_clock};
+use tombolo_runtime::{
+    Bridge, BridgeOutput, BridgeSettings, Engine, Instance, InstanceLimits, Output, Package, Program, spawn,
+    system_clock,
+};
 use tombolo_tests::native;
 
 const BATCHES: [usize; 3] = [1, 8, 64];
@@ -133,7 +136,8 @@ fn ratios(runtime: &Runtime, programs: &[(&str, &dyn Program); 2]) {
     const CALLS: usize = 64;
     println!("\nbatch  native ns/event  wasm ns/event  ratio");
     for size in BATCHES {
-        let mut instances = programs.map(|(_, program)| (runtime.block_on(connected(program)), first_connection(runtime, program)));
+        let mut instances =
+            programs.map(|(_, program)| (runtime.block_on(connected(program)), first_connection(runtime, program)));
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
             for ((instance, connection), times) in instances.iter_mut().zip(&mut times) {
@@ -204,7 +208,9 @@ async fn working(package: &Package) -> (Bridge, mpsc::Receiver<BridgeOutput>) {
     let (out, mut outputs) = mpsc::channel(64);
     let bridge = bridge(Arc::new(package.clone()), out);
     connect(&bridge, &mut outputs).await;
-    while !matches!(outputs.recv().await.unwrap().what, Output::Actions(actions) if actions.iter().any(|action| matches!(action, Action::Report(_)))) {}
+    while !matches!(outputs.recv().await.unwrap().what, Output::Actions(actions) if actions.iter().any(|action| matches!(action, Action::Report(_))))
+    {
+    }
     (bridge, outputs)
 }
 
@@ -240,12 +246,19 @@ async fn swaps(engine: &Engine, bytes: &[u8]) {
     load.abort();
     let rate = events as f64 / begin.elapsed().as_secs_f64();
     let median = median(&mut pauses);
-    println!("swap pause at {rate:.0} events a second: {median:.0} µs median, {:.0} µs at most ({SWAPS} swaps)", pauses[SWAPS - 1]);
+    println!(
+        "swap pause at {rate:.0} events a second: {median:.0} µs median, {:.0} µs at most ({SWAPS} swaps)",
+        pauses[SWAPS - 1]
+    );
 }
 
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown").trim_start_matches([':', '\t', ' ']);
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown")
+        .trim_start_matches([':', '\t', ' ']);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{model}, {cores} cores")
 }

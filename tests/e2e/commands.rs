@@ -1,8 +1,8 @@
 //! The command line as scripts use it: output, exit codes, and complaints that help.
 
+use tombolo_dev::place;
 use tombolo_tests::service::{SOON, Site};
 use tombolo_tests::world::{ALICE, SERVICE, World};
-use tombolo_dev::place;
 
 const UNREACHABLE: &str = "127.0.0.1:1";
 
@@ -49,7 +49,10 @@ fn exit_codes_are_those_of_the_manual() {
     assert_eq!(alice(&["set", SERVICE, "home/lamp", "Level"]).code, Some(64));
     assert_eq!(code(&["things", SERVICE, "--as", ALICE, "--server", UNREACHABLE]).code, Some(64), "no password");
     let silent = site
-        .command(&["things", SERVICE, "--as", ALICE, "--server", UNREACHABLE, "--tls", "insecure"], &[("TOMBOLO_PASSWORD", "x")])
+        .command(
+            &["things", SERVICE, "--as", ALICE, "--server", UNREACHABLE, "--tls", "insecure"],
+            &[("TOMBOLO_PASSWORD", "x")],
+        )
         .unwrap();
     assert_eq!(silent.code, Some(69), "{}", silent.err);
     let nobody = alice(&["things", "nobody@test.localhost/tombolo"]);
@@ -70,7 +73,10 @@ fn a_wrong_password_on_the_command_line_is_77() {
     let server = world.server.server();
     let refused = world
         .site
-        .command(&["things", SERVICE, "--as", ALICE, "--server", &server, "--ca", &ca], &[("TOMBOLO_PASSWORD", "not-it")])
+        .command(
+            &["things", SERVICE, "--as", ALICE, "--server", &server, "--ca", &ca],
+            &[("TOMBOLO_PASSWORD", "not-it")],
+        )
         .unwrap();
     assert_eq!(refused.code, Some(77), "{}", refused.err);
     assert!(!refused.err.contains("not-it"));
@@ -90,7 +96,10 @@ fn unknown_keys_are_refused_with_line_key_and_suggestion() {
 
 #[test]
 fn a_clear_text_login_to_another_machine_is_refused_by_the_configuration() {
-    let site = Site::new("[xmpp]\njid = \"b@example.org\"\npassword = \"x\"\nserver = \"192.0.2.1:5222\"\ntls = \"insecure\"\n").unwrap();
+    let site = Site::new(
+        "[xmpp]\njid = \"b@example.org\"\npassword = \"x\"\nserver = \"192.0.2.1:5222\"\ntls = \"insecure\"\n",
+    )
+    .unwrap();
     let refused = site.command(&["check"], &[]).unwrap();
     assert_eq!(refused.code, Some(78), "{}", refused.err);
     assert!(refused.err.contains("on this machine"), "{}", refused.err);

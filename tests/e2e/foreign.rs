@@ -13,20 +13,27 @@ fn discovers_reads_and_controls_devices_that_announced_themselves() {
 
     let info = alice.ask("info", json!({"to": SERVICE})).unwrap();
     let features = info["features"].to_string();
-    for feature in ["urn:xmpp:iot:sensordata", "urn:xmpp:iot:control", "urn:xmpp:iot:concentrators", "urn:nf:iot:sd:1.0"] {
+    for feature in
+        ["urn:xmpp:iot:sensordata", "urn:xmpp:iot:control", "urn:xmpp:iot:concentrators", "urn:nf:iot:sd:1.0"]
+    {
         assert!(features.contains(feature), "{feature} is missing in {features}");
     }
     world.await_value(&alice, "coffee-machine", "power", "0.0").unwrap();
     world.await_value(&alice, "bathroom-thermostat", "setpoint", "20.0").unwrap();
 
-    let answer =
-        alice.ask("set", json!({"to": SERVICE, "nodes": ["coffee-machine"], "fields": [["switch", "boolean", "true"]]})).unwrap();
+    let answer = alice
+        .ask("set", json!({"to": SERVICE, "nodes": ["coffee-machine"], "fields": [["switch", "boolean", "true"]]}))
+        .unwrap();
     assert_eq!(answer["result"], "OK", "{answer}");
     assert_eq!(household.heard.wait("sim/plug-1/switch/set", SOON).as_deref(), Some("ON"));
     world.await_value(&alice, "coffee-machine", "power", "1260.5").unwrap();
 
-    let answer =
-        alice.ask("set", json!({"to": SERVICE, "nodes": ["bathroom-thermostat"], "fields": [["setpoint", "double", "22.5"]]})).unwrap();
+    let answer = alice
+        .ask(
+            "set",
+            json!({"to": SERVICE, "nodes": ["bathroom-thermostat"], "fields": [["setpoint", "double", "22.5"]]}),
+        )
+        .unwrap();
     assert_eq!(answer["result"], "OK", "{answer}");
     assert_eq!(household.heard.wait("sim/thermostat-1/setpoint/set", SOON).as_deref(), Some("22.5"));
     world.await_value(&alice, "bathroom-thermostat", "setpoint", "22.5").unwrap();
@@ -42,7 +49,10 @@ fn reads_all_nodes_when_none_is_named_and_keeps_decimals() {
     world.await_value(&alice, "lamp", "Level", "40").unwrap();
     let all = alice.ask("read", json!({"to": SERVICE, "flags": {"momentary": "true"}})).unwrap();
     let seen = values(&all);
-    assert!(seen.iter().any(|(node, ..)| node == "lamp") && seen.iter().any(|(node, ..)| node == "rooms/attic/climate"), "{all}");
+    assert!(
+        seen.iter().any(|(node, ..)| node == "lamp") && seen.iter().any(|(node, ..)| node == "rooms/attic/climate"),
+        "{all}"
+    );
     assert_eq!(all["seen"].as_array().unwrap().last().unwrap()["result"], "done");
 }
 
@@ -54,7 +64,8 @@ fn a_parameter_out_of_range_or_unknown_is_refused_and_the_device_hears_nothing()
     world.await_value(&alice, "lamp", "Level", "40").unwrap();
     let told = world.broker.subscriber("lamp/+/set", |_| {}).unwrap();
     let set = |name: &str, kind: &str, value: &str| {
-        let answer = alice.ask("set", json!({"to": SERVICE, "nodes": ["lamp"], "fields": [[name, kind, value]]})).unwrap();
+        let answer =
+            alice.ask("set", json!({"to": SERVICE, "nodes": ["lamp"], "fields": [[name, kind, value]]})).unwrap();
         answer["result"].as_str().unwrap().to_owned()
     };
     assert_ne!(set("Level", "int", "101"), "OK");
@@ -93,7 +104,10 @@ fn a_subscription_brings_readings_until_it_is_taken_back() {
     world.broker.publish("rooms/attic/climate", r#"{"t":20.3}"#, true).unwrap();
     world.broker.publish("rooms/attic/climate", r#"{"t":20.7}"#, true).unwrap();
     let reading = alice.wait_stanza(mark, |stanza| stanza.contains("urn:nf:iot:sd:1.0")).unwrap();
-    assert!(reading.contains("20.7") && reading.contains("id=\"e1\""), "the change of 0.2 was below the threshold: {reading}");
+    assert!(
+        reading.contains("20.7") && reading.contains("id=\"e1\""),
+        "the change of 0.2 was below the threshold: {reading}"
+    );
 
     let unsubscribe =
         format!("<iq type='set' id='s2' to='{SERVICE}'><unsubscribe xmlns='urn:nf:iot:events:1.0' id='e1'/></iq>");

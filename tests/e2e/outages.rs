@@ -22,7 +22,8 @@ fn a_broker_that_was_killed_is_found_again_and_its_devices_too() {
     world.broker.publish("lamp/level", "41", true).unwrap();
     world.await_value(&alice, "lamp", "Level", "41").unwrap();
     let told = world.broker.subscriber("lamp/level/set", |_| {}).unwrap();
-    let answer = alice.ask("set", json!({"to": SERVICE, "nodes": ["lamp"], "fields": [["Level", "int", "3"]]})).unwrap();
+    let answer =
+        alice.ask("set", json!({"to": SERVICE, "nodes": ["lamp"], "fields": [["Level", "int", "3"]]})).unwrap();
     assert_eq!(answer["result"], "OK", "{answer}");
     told.expect("lamp/level/set 3", SOON).unwrap();
 }

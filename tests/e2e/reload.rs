@@ -5,7 +5,8 @@ use tombolo_tests::service::{SOON, built, field, rebuilt};
 use tombolo_tests::world::{ALICE, DEVICES, RULES, SERVICE, World};
 
 /// A component whose only import is nobody's: `(component (import "evil:clock/now" (func)))` by hand.
-const FOREIGN_IMPORT: &str = r#"(component (import "evil:clock/now@1.0.0" (instance (export "now" (func (result u64))))))"#;
+const FOREIGN_IMPORT: &str =
+    r#"(component (import "evil:clock/now@1.0.0" (instance (export "now" (func (result u64))))))"#;
 /// A core module, which is no component.
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 

@@ -38,11 +38,21 @@ fn a_swap_under_load_loses_nothing_doubles_nothing_and_keeps_the_connection() {
     let device = Device::start(&world);
     let swaps = swap_under_load(&world, &service, &device);
     let last = device.finish();
-    alice.wait_stanza_within(ARRIVED_WITHIN, mark, |stanza| counts(stanza).contains(&last)).expect("the last reading arrives");
-    let numbers: Vec<u32> = alice.stanzas(mark).iter().flat_map(|stanza| counts(stanza)).filter(|number| *number > 0).collect();
-    assert_eq!(numbers.len(), last as usize, "lost or doubled; first gap at {:?}", numbers.iter().zip(1..).find(|(got, want)| **got != *want));
+    alice
+        .wait_stanza_within(ARRIVED_WITHIN, mark, |stanza| counts(stanza).contains(&last))
+        .expect("the last reading arrives");
+    let numbers: Vec<u32> =
+        alice.stanzas(mark).iter().flat_map(|stanza| counts(stanza)).filter(|number| *number > 0).collect();
+    assert_eq!(
+        numbers.len(),
+        last as usize,
+        "lost or doubled; first gap at {:?}",
+        numbers.iter().zip(1..).find(|(got, want)| **got != *want)
+    );
     assert!(numbers.iter().copied().eq(1..=last), "out of order");
-    assert!(!world.broker.process.lines.all().iter().any(|line| line.contains("tombolo") && line.contains("disconnect")));
+    assert!(
+        !world.broker.process.lines.all().iter().any(|line| line.contains("tombolo") && line.contains("disconnect"))
+    );
     for line in swaps {
         let pause: u64 = field(&line, "pause_us").unwrap().parse().unwrap();
         assert!(pause > 0 && field(&line, "bridge").as_deref() == Some("home"), "{line}");

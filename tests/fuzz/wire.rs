@@ -4,8 +4,10 @@ use minidom::Element;
 use tombolo_core::model::ValueType;
 use tombolo_core::wire::control as controls;
 use tombolo_core::wire::form::Form;
-use tombolo_core::wire::{Dialect, concentrator as operations, discovery, lexical as values, roster, sensor as readouts, subscribe};
 use tombolo_core::wire::stanza as stanzas;
+use tombolo_core::wire::{
+    Dialect, concentrator as operations, discovery, lexical as values, roster, sensor as readouts, subscribe,
+};
 
 const TYPES: [ValueType; 11] = [
     ValueType::Boolean,
@@ -41,7 +43,10 @@ pub(crate) fn lexical(bytes: &[u8]) {
         let written = values::write(&value);
         let again = values::parse(&written, kind).unwrap_or_else(|| panic!("{written:?} is no {kind:?}"));
         // A double without decimals comes back as a decimal of the same size.
-        assert!(again == value || again.as_f64().is_some_and(|number| Some(number) == value.as_f64()), "{text:?} as {kind:?} gave {again:?}");
+        assert!(
+            again == value || again.as_f64().is_some_and(|number| Some(number) == value.as_f64()),
+            "{text:?} as {kind:?} gave {again:?}"
+        );
     }
 }
 

@@ -9,7 +9,12 @@ use minidom::{Element, Node};
 pub fn mismatch(pattern: &Element, found: &Element) -> Option<String> {
     let name = pattern.name();
     if (name, pattern.ns()) != (found.name(), found.ns()) {
-        return Some(format!("<{name} xmlns='{}'> was expected, not <{} xmlns='{}'>", pattern.ns(), found.name(), found.ns()));
+        return Some(format!(
+            "<{name} xmlns='{}'> was expected, not <{} xmlns='{}'>",
+            pattern.ns(),
+            found.name(),
+            found.ns()
+        ));
     }
     attributes(pattern, found).or_else(|| children(pattern, found)).or_else(|| texts(pattern, found))
 }
@@ -27,7 +32,10 @@ fn attributes(pattern: &Element, found: &Element) -> Option<String> {
         }
     }
     let is_open = pattern.attr("more").is_some();
-    let mut others = found.attrs().into_iter().filter(|((_, key), _)| key.as_str() != "xmlns" && pattern.attr(key.as_str()).is_none());
+    let mut others = found
+        .attrs()
+        .into_iter()
+        .filter(|((_, key), _)| key.as_str() != "xmlns" && pattern.attr(key.as_str()).is_none());
     others.find(|_| !is_open).map(|((_, key), value)| format!("<{name}> has {key}='{value}', which was not expected"))
 }
 

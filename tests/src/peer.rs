@@ -3,8 +3,8 @@
 //! Owns the pairing of commands and answers. What slixmpp does with a command stands in `tests/e2e/peer.py`.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use minidom::Element;
@@ -111,7 +111,8 @@ impl Peer {
 
     /// Waits for something that the session itself tells: `online`, `offline`.
     pub fn wait_event(&self, mark: usize, name: &str) -> Outcome<()> {
-        let line = self.lines.wait_from(mark, ANSWER_WITHIN, |line| member(line, "event").is_some_and(|event| event == name));
+        let line =
+            self.lines.wait_from(mark, ANSWER_WITHIN, |line| member(line, "event").is_some_and(|event| event == name));
         line.map(|_| ()).ok_or_else(|| format!("slixmpp was not {name} in time").into())
     }
 }

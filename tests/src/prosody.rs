@@ -100,7 +100,10 @@ fn write_account(directory: &Path, account: &str) -> Outcome<()> {
     }
     let accounts = directory.join("data").join(domain).join("accounts");
     std::fs::create_dir_all(&accounts)?;
-    std::fs::write(accounts.join(format!("{account}.dat")), format!("return {{ [\"password\"] = \"{PASSWORD}\"; }};\n"))?;
+    std::fs::write(
+        accounts.join(format!("{account}.dat")),
+        format!("return {{ [\"password\"] = \"{PASSWORD}\"; }};\n"),
+    )?;
     Ok(())
 }
 
@@ -110,9 +113,20 @@ fn certificate(directory: &Path) -> Outcome<PathBuf> {
         directory.join("server.ext"),
         format!("subjectAltName=DNS:{DOMAIN}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"),
     )?;
-    openssl(directory, "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=tests -keyout ca.key -out ca.pem")?;
-    openssl(directory, &format!("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={DOMAIN} -keyout server.key -out server.csr"))?;
-    openssl(directory, "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile server.ext -out server.pem")?;
+    openssl(
+        directory,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=tests -keyout ca.key -out ca.pem",
+    )?;
+    openssl(
+        directory,
+        &format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={DOMAIN} -keyout server.key -out server.csr"
+        ),
+    )?;
+    openssl(
+        directory,
+        "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile server.ext -out server.pem",
+    )?;
     Ok(directory.join("ca.pem"))
 }
 

@@ -9,8 +9,8 @@ use minidom::Element;
 use tombolo_core::hub::{Hub, HubConfig, Output};
 use tombolo_core::model::bridge::{Read, Report};
 use tombolo_core::model::{
-    Action, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Readout, Reading, ReasonCode, Sample,
-    Timestamp, Value, ValueType,
+    Action, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Reading, Readout,
+    ReasonCode, Sample, Timestamp, Value, ValueType,
 };
 use tombolo_core::policy::{May, Policy, Rule};
 use tombolo_core::wire::{lexical, stanza};
@@ -53,7 +53,8 @@ struct Stage {
 impl Stage {
     fn new() -> Result<Self, String> {
         let now = Timestamp::parse(BEGIN).ok_or("the clock")?;
-        let config = HubConfig { name: "tombolo".into(), version: "0.1".into(), policy: rules(), ..HubConfig::default() };
+        let config =
+            HubConfig { name: "tombolo".into(), version: "0.1".into(), policy: rules(), ..HubConfig::default() };
         let mut hub = Hub::new(config);
         hub.bridge_added(BRIDGE, "The house", now);
         for node in house() {
@@ -139,7 +140,8 @@ impl Stage {
             }
             Event::Write { id, node, settings } => {
                 self.request = *id;
-                let fields = house().into_iter().find(|known| known.number == *node).map(|node| node.fields).unwrap_or_default();
+                let fields =
+                    house().into_iter().find(|known| known.number == *node).map(|node| node.fields).unwrap_or_default();
                 let texts = settings.iter().map(|setting| {
                     let name = fields.get(usize::from(setting.field)).map_or("?", |field| field.name.as_str());
                     format!("{name}={}", lexical::write(&setting.value))
@@ -232,26 +234,55 @@ fn house() -> Vec<Node> {
     let momentary = FieldKinds::MOMENTARY;
     vec![
         node(1, "kitchen", None, Readout::Reported, Vec::new()),
-        node(2, "lamp", Some(1), Readout::Reported, vec![
-            field("Power", ValueType::Boolean, "", momentary, Some(Constraint::default())),
-            field("Level", ValueType::Int32, "%", momentary, Some(range)),
-            field("Mode", ValueType::Enumeration, "", FieldKinds::STATUS, Some(modes)),
-        ]),
-        node(3, "thermometer", Some(1), Readout::Reported, vec![
-            field("Temperature", ValueType::Quantity, "°C", momentary, None),
-            field("Uptime", ValueType::Int64, "", FieldKinds::STATUS, None),
-        ]),
-        node(4, "meter", None, Readout::OnRequest, vec![
-            field("Energy", ValueType::Quantity, "kWh", momentary, None),
-            field("Serial", ValueType::Text, "", FieldKinds::IDENTITY, None),
-        ]),
+        node(
+            2,
+            "lamp",
+            Some(1),
+            Readout::Reported,
+            vec![
+                field("Power", ValueType::Boolean, "", momentary, Some(Constraint::default())),
+                field("Level", ValueType::Int32, "%", momentary, Some(range)),
+                field("Mode", ValueType::Enumeration, "", FieldKinds::STATUS, Some(modes)),
+            ],
+        ),
+        node(
+            3,
+            "thermometer",
+            Some(1),
+            Readout::Reported,
+            vec![
+                field("Temperature", ValueType::Quantity, "°C", momentary, None),
+                field("Uptime", ValueType::Int64, "", FieldKinds::STATUS, None),
+            ],
+        ),
+        node(
+            4,
+            "meter",
+            None,
+            Readout::OnRequest,
+            vec![
+                field("Energy", ValueType::Quantity, "kWh", momentary, None),
+                field("Serial", ValueType::Text, "", FieldKinds::IDENTITY, None),
+            ],
+        ),
     ]
 }
 
 fn node(number: u32, id: &str, parent: Option<u32>, readout: Readout, fields: Vec<Field>) -> Node {
     let (commands, extras) = (Vec::new(), Vec::new());
     let (node_type, label) = ("test.device".to_owned(), String::new());
-    Node { number, id: id.to_owned(), parent, node_type, label, state: NodeState::Online, readout, fields, commands, extras }
+    Node {
+        number,
+        id: id.to_owned(),
+        parent,
+        node_type,
+        label,
+        state: NodeState::Online,
+        readout,
+        fields,
+        commands,
+        extras,
+    }
 }
 
 fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldKinds, control: Option<Constraint>) -> Field {

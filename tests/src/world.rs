@@ -121,7 +121,8 @@ impl World {
     pub fn await_value(&self, peer: &Peer, node: &str, field: &str, value: &str) -> Outcome<()> {
         let deadline = std::time::Instant::now() + crate::service::SOON;
         loop {
-            let answer = peer.ask("read", serde_json::json!({"to": SERVICE, "nodes": [node], "flags": {"momentary": "true"}}))?;
+            let answer =
+                peer.ask("read", serde_json::json!({"to": SERVICE, "nodes": [node], "flags": {"momentary": "true"}}))?;
             if values(&answer).iter().any(|seen| seen == &(node.into(), field.into(), value.into())) {
                 return Ok(());
             }
@@ -140,7 +141,9 @@ pub fn values(answer: &Value) -> Vec<(String, String, String)> {
     parts
         .flat_map(|part| {
             let node = text(&part["node"]);
-            all(&part["fields"]).into_iter().map(move |field| (node.clone(), text(&field["name"]), text(&field["value"])))
+            all(&part["fields"])
+                .into_iter()
+                .map(move |field| (node.clone(), text(&field["name"]), text(&field["value"])))
         })
         .collect()
 }

@@ -79,7 +79,16 @@ impl Broker {
     fn client(&self, program: &str, topic: &str) -> Outcome<Command> {
         // Into a pipe they would write whole blocks only.
         let mut command = bound("stdbuf");
-        command.arg("-oL").arg(path(program)?).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-V", "311", "-t", topic]);
+        command.arg("-oL").arg(path(program)?).args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-V",
+            "311",
+            "-t",
+            topic,
+        ]);
         Ok(command)
     }
 }

@@ -246,8 +246,11 @@ mod tests {
 
     #[test]
     fn ends_what_is_over_its_limit() {
-        let mut child =
-            Command::new("sh").stdout(Stdio::null()).args(["-c", "tail -f /dev/null & tail -f /dev/null & wait"]).spawn().unwrap();
+        let mut child = Command::new("sh")
+            .stdout(Stdio::null())
+            .args(["-c", "tail -f /dev/null & tail -f /dev/null & wait"])
+            .spawn()
+            .unwrap();
         while family(child.id()).len() < 3 {
             std::thread::yield_now();
         }
