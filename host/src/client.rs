@@ -26,7 +26,7 @@ pub enum ClientError {
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
     /// Our server does not take the credentials.
-    #[error("the server refuses the login: {0}")]
+    #[error("cannot log in: {0}")]
     Login(String),
     /// The other side says no.
     #[error("{}", plainly(.0))]
@@ -176,7 +176,7 @@ fn plainly(fault: &StanzaFault) -> String {
         Condition::RecipientUnavailable => "it is offline",
         Condition::FeatureNotImplemented => "it cannot do that",
         Condition::BadRequest => "it does not accept what was asked",
-        Condition::ResourceConstraint => "it has too much to do; try again later",
+        Condition::ResourceConstraint => "that is too much at once",
         _ => "it answered with an error",
     };
     let detail = tombolo_core::wire::control::parameter_error(fault).map(|(name, text)| format!("{name}: {text}"));

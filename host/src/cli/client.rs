@@ -2,16 +2,18 @@
 
 mod login;
 mod table;
+mod text;
 mod tree;
+mod walk;
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use jid::{Jid, ResourcePart};
 use tokio::time::Instant;
-use tombolo_core::model::{FieldKinds, NodeReading, NodeRef, Timestamp};
-use tombolo_core::wire::concentrator::{Answer, DataSource, Detail, NodeInfo, Operation, Request};
-use tombolo_core::wire::control::{self, GetForm, Parameter, Refusal, Set};
+use tombolo_core::model::{FieldKinds, NodeReading, NodeRef, Timestamp, ValueType};
+use tombolo_core::wire::concentrator::{Answer, Operation, Request};
+use tombolo_core::wire::control::{self, GetForm, Parameter, Refusal, Set, type_of};
 use tombolo_core::wire::dialect::Dialect;
 use tombolo_core::wire::form::Form;
 use tombolo_core::wire::sensor::{self, Progress};
@@ -21,8 +23,6 @@ use tombolo_core::wire::subscribe::{self, FieldRule, Subscribe};
 use super::{Exit, Login, note, say};
 use crate::client::{Client, ClientError};
 
-/// The union source of every concentrator; its nodes are those of the other sources once more.
-const UNION: &str = "MeteringTopology";
 /// How often a watch renews its subscription: a bridge that was started again has forgotten it.
 const RENEW: Duration = Duration::from_secs(60);
 
@@ -79,16 +79,23 @@ pub(super) async fn read(jid: &str, wanted: Wanted, login: &Login) -> Result<(),
     let (from, to) = (instant(wanted.from.as_deref())?, instant(wanted.to.as_deref())?);
     let mut peer = Peer::connect(jid, login).await?;
     let nodes = peer.chosen(&wanted.nodes, |node| node.readable).await?;
-    let id = peer.client.new_id();
-    let read = sensor::Read { dialect: peer.dialect, id, nodes, fields: wanted.fields, kinds, from, to, when: None };
-    let mut readings = peer.readout(&read, Duration::from_secs(login.timeout)).await?;
-    read.retain_wanted(&mut readings);
+    let mut readings = Vec::new();
+    for nodes in walk::parts(nodes) {
+        let (id, fields) = (peer.client.new_id(), wanted.fields.clone());
+        let read = sensor::Read { dialect: peer.dialect, id, nodes, fields, kinds, from, to, when: None };
+        let mut found = peer.readout(&read, Duration::from_secs(login.timeout)).await?;
+        read.retain_wanted(&mut found);
+        readings.extend(found);
+    }
     if login.json {
         readings.iter().for_each(|reading| table::json_lines(reading).for_each(say));
     } else {
         table::print(&readings);
     }
     peer.client.close().await;
+    if readings.is_empty() {
+        note("nothing of what was asked for has a value");
+    }
     match readings.iter().any(|reading| !reading.fields.is_empty()) || readings.is_empty() {
         true => Ok(()),
         false => Err(Exit::Unreachable("no node answered with a value".into())),
@@ -121,9 +128,28 @@ pub(super) async fn set(jid: &str, node: &str, values: &[String], login: &Login)
 pub(super) async fn watch(jid: &str, nodes: Vec<String>, count: Option<u64>, login: &Login) -> Result<(), Exit> {
     let mut peer = Peer::connect(jid, login).await?;
     let nodes = peer.chosen(&nodes, |node| node.readable).await?;
-    let wish = Subscribe {
-        dialect: peer.dialect,
-        id: peer.client.new_id(),
+    let mut wishes = Vec::new();
+    for nodes in walk::parts(nodes) {
+        wishes.push(wish(peer.dialect, peer.client.new_id(), nodes));
+    }
+    let mut seen = 0;
+    let ended = tokio::select! {
+        ended = show(&mut peer, wishes.clone(), count, &mut seen, login.json) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    for wish in wishes.into_iter().filter(|_| ended.is_ok()) {
+        let leave = subscribe::Request::Unsubscribe { dialect: peer.dialect, id: wish.id };
+        let _ = peer.ask(true, leave.to_element()).await;
+    }
+    peer.client.close().await;
+    ended
+}
+
+/// Everything of these nodes, beginning with what is known.
+fn wish(dialect: Dialect, id: String, nodes: Vec<NodeRef>) -> Subscribe {
+    Subscribe {
+        dialect,
+        id,
         nodes,
         fields: Vec::<FieldRule>::new(),
         kinds: FieldKinds::all(),
@@ -131,37 +157,27 @@ pub(super) async fn watch(jid: &str, nodes: Vec<String>, count: Option<u64>, log
         interval_us_min: None,
         interval_us_max: None,
         read_now: true,
-    };
-    let mut seen = 0;
-    let ended = tokio::select! {
-        ended = show(&mut peer, wish.clone(), count, &mut seen, login.json) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    };
-    let leave = subscribe::Request::Unsubscribe { dialect: peer.dialect, id: wish.id };
-    if ended.is_ok() {
-        let _ = peer.ask(true, leave.to_element()).await;
     }
-    peer.client.close().await;
-    ended
 }
 
 async fn show(
     peer: &mut Peer,
-    mut wish: Subscribe,
+    mut wishes: Vec<Subscribe>,
     count: Option<u64>,
     seen: &mut u64,
     json: bool,
 ) -> Result<(), Exit> {
+    let nodes: usize = wishes.iter().map(|wish| wish.nodes.len()).sum();
+    note(format_args!("watching {nodes} {} of {}; Ctrl-C ends", if nodes == 1 { "node" } else { "nodes" }, peer.jid));
     loop {
-        peer.ask(true, subscribe::Request::Subscribe(wish.clone()).to_element()).await?;
-        if wish.read_now {
-            note(format_args!("watching {} nodes of {}; Ctrl-C ends", wish.nodes.len(), peer.jid));
+        for wish in &mut wishes {
+            peer.ask(true, subscribe::Request::Subscribe(wish.clone()).to_element()).await?;
+            wish.read_now = false;
         }
-        wish.read_now = false;
         let renew = Instant::now() + RENEW;
         while let Some((_, answer)) = peer.client.reading(renew).await? {
             let Progress::Data { readings, .. } = answer.progress else { continue };
-            for reading in readings.iter().filter(|_| answer.id == wish.id) {
+            for reading in readings.iter().filter(|_| wishes.iter().any(|wish| wish.id == answer.id)) {
                 match json {
                     true => table::json_lines(reading).for_each(say),
                     false => say(table::line(reading)),
@@ -204,63 +220,6 @@ impl Peer {
             Ok(payload) => Ok(Answer::parse(payload.as_ref())),
             Err(ClientError::Refused(fault)) => Ok(Err(*fault)),
             Err(error) => Err(about(&self.jid, error)),
-        }
-    }
-
-    /// Data sources without the union, unless it is all there is.
-    async fn sources(&mut self) -> Result<Vec<DataSource>, Exit> {
-        match self.concentrator(Operation::GetAllDataSources).await? {
-            Ok(Answer::DataSources(mut sources)) => {
-                if sources.len() > 1 {
-                    sources.retain(|source| source.id != UNION);
-                }
-                Ok(sources)
-            }
-            Ok(_) => Err(Exit::Unreachable(format!("{} does not answer as a concentrator", self.jid))),
-            Err(fault) => Err(about(&self.jid, ClientError::Refused(Box::new(fault)))),
-        }
-    }
-
-    /// All nodes of a source, parents before children; walks the tree where it is too large for one answer.
-    async fn nodes(&mut self, source: &str) -> Result<Vec<NodeInfo>, Exit> {
-        let detail = Detail { parameters: false, messages: false };
-        let all = Operation::GetAllNodes { source: source.to_owned(), detail, types: Vec::new() };
-        match self.concentrator(all).await? {
-            Ok(Answer::Nodes(nodes)) => return Ok(nodes),
-            Err(fault) if fault.condition != Condition::ResourceConstraint => {
-                return Err(about(&self.jid, ClientError::Refused(Box::new(fault))));
-            }
-            _ => {}
-        }
-        let mut found = Vec::new();
-        let mut open = vec![Operation::GetRootNodes { source: source.to_owned(), detail }];
-        while let Some(operation) = open.pop() {
-            match self.concentrator(operation).await? {
-                Ok(Answer::Nodes(nodes)) => {
-                    let parents = nodes.iter().filter(|node| node.has_children);
-                    open.extend(parents.map(|node| Operation::GetChildNodes { node: node.node.clone(), detail }));
-                    found.extend(nodes);
-                }
-                Ok(_) => {}
-                Err(fault) => return Err(about(&self.jid, ClientError::Refused(Box::new(fault)))),
-            }
-        }
-        Ok(found)
-    }
-
-    /// The nodes that were named; all that fit if none was.
-    async fn chosen(&mut self, named: &[String], fits: impl Fn(&NodeInfo) -> bool) -> Result<Vec<NodeRef>, Exit> {
-        if !named.is_empty() {
-            return named.iter().map(|node| node_ref(node)).collect();
-        }
-        let mut chosen = Vec::new();
-        for source in self.sources().await? {
-            let nodes = self.nodes(&source.id).await?;
-            chosen.extend(nodes.into_iter().filter(&fits).map(|info| info.node));
-        }
-        match chosen.is_empty() {
-            true => Err(Exit::Unreachable(format!("{} shows no node that can be read", self.jid))),
-            false => Ok(chosen),
         }
     }
 
@@ -315,13 +274,16 @@ fn typed(form: &Form, name: &str, text: &str, dialect: Dialect) -> Result<Parame
             false => format!("the node has no parameter `{name}`; it has {}", known.join(", ")),
         }));
     };
-    control::typed(field, text, dialect).map_err(|refusal| {
+    let given = match type_of(field) {
+        ValueType::Boolean => text::boolean(text),
+        _ => text,
+    };
+    control::typed(field, given, dialect).map_err(|refusal| {
         let options: Vec<&str> = field.options.iter().map(|choice| choice.value.as_str()).collect();
-        let kind = field.validation.as_ref().map_or("a text", |validation| validation.datatype.as_str());
         Exit::Usage(match (refusal, options.is_empty()) {
             (Refusal::NotImplemented, _) => format!("{name}: this kind of parameter cannot be set from here"),
             (_, false) => format!("{name}: `{text}` is none of {}", options.join(", ")),
-            (_, true) => format!("{name}: `{text}` is not {kind}"),
+            (_, true) => format!("{name}: `{text}` is not {}", text::kind(type_of(field))),
         })
     })
 }

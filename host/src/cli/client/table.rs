@@ -5,6 +5,7 @@ use tombolo_core::model::{FieldKinds, FieldValue, NodeReading, Quality, Value};
 use tombolo_core::wire::lexical;
 
 use super::super::say;
+use super::text::tame;
 
 /// All readings, aligned: node, field, value with unit, time, quality.
 pub(super) fn print(readings: &[NodeReading]) {
@@ -24,16 +25,16 @@ fn rows(reading: &NodeReading) -> Vec<[String; 4]> {
     let fields = reading.fields.iter().map(|field| {
         let quality = quality(field.quality);
         let note = if quality.is_empty() { at.clone() } else { format!("{at}  ({})", quality.join(", ")) };
-        [node.clone(), field.name.clone(), shown(field), note]
+        [node.clone(), tame(&field.name).into_owned(), shown(field), note]
     });
-    let errors = reading.errors.iter().map(|error| [node.clone(), "!".into(), String::new(), error.clone()]);
+    let errors = reading.errors.iter().map(|error| [node.clone(), "!".into(), String::new(), tame(error).into_owned()]);
     fields.chain(errors).collect()
 }
 
 /// One reading on one line.
 pub(super) fn line(reading: &NodeReading) -> String {
-    let fields = reading.fields.iter().map(|field| format!("{}={}", field.name, shown(field)));
-    let errors = reading.errors.iter().map(|error| format!("! {error}"));
+    let fields = reading.fields.iter().map(|field| format!("{}={}", tame(&field.name), shown(field)));
+    let errors = reading.errors.iter().map(|error| format!("! {}", tame(error)));
     format!("{}  {}  {}", reading.at, node_of(reading), fields.chain(errors).collect::<Vec<_>>().join("  "))
 }
 
@@ -72,14 +73,15 @@ fn value(value: &Value) -> Box<RawValue> {
 }
 
 fn shown(field: &FieldValue) -> String {
+    let value = lexical::write(&field.value);
     match field.unit.as_str() {
-        "" => lexical::write(&field.value),
-        unit => format!("{} {unit}", lexical::write(&field.value)),
+        "" => tame(&value).into_owned(),
+        unit => format!("{} {}", tame(&value), tame(unit)),
     }
 }
 
 fn node_of(reading: &NodeReading) -> String {
-    reading.node.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)
+    reading.node.as_ref().map_or_else(|| "-".to_owned(), |node| tame(&node.to_string()).into_owned())
 }
 
 fn kinds(kinds: FieldKinds) -> Vec<String> {

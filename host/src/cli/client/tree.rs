@@ -1,8 +1,11 @@
 //! Nodes for people and for scripts.
 
+use std::collections::{HashMap, HashSet};
+
 use tombolo_core::wire::concentrator::{DataSource, HealthState, NodeInfo};
 
 use super::super::say;
+use super::text::tame;
 
 /// A source and its nodes, children below their parents.
 pub(super) fn print(source: &DataSource, nodes: &[NodeInfo]) {
@@ -10,38 +13,47 @@ pub(super) fn print(source: &DataSource, nodes: &[NodeInfo]) {
         name if name == source.id || name.is_empty() => say(&source.id),
         name => say(format_args!("{}  ({name})", source.id)),
     }
-    let known = |id: &str| nodes.iter().any(|node| node.node.id == id);
-    let is_root = |node: &&NodeInfo| node.parent.as_ref().is_none_or(|parent| !known(&parent.id));
-    let roots: Vec<&NodeInfo> = nodes.iter().filter(is_root).collect();
-    branch(nodes, &roots, "", 0);
+    let children = children(nodes);
+    branch(&children, None, "", 0);
 }
 
-fn branch(nodes: &[NodeInfo], level: &[&NodeInfo], indent: &str, depth: usize) {
+/// Nodes by their parent; those whose parent is not among them are roots.
+fn children(nodes: &[NodeInfo]) -> HashMap<Option<&str>, Vec<&NodeInfo>> {
+    let known: HashSet<&str> = nodes.iter().map(|node| node.node.id.as_str()).collect();
+    let mut children: HashMap<Option<&str>, Vec<&NodeInfo>> = HashMap::new();
+    for node in nodes {
+        let parent = node.parent.as_ref().map(|parent| parent.id.as_str()).filter(|parent| known.contains(parent));
+        children.entry(parent).or_default().push(node);
+    }
+    children
+}
+
+fn branch(children: &HashMap<Option<&str>, Vec<&NodeInfo>>, parent: Option<&str>, indent: &str, depth: usize) {
+    let level = children.get(&parent).map(Vec::as_slice).unwrap_or_default();
     for (index, node) in level.iter().enumerate() {
         let last = index + 1 == level.len();
         say(format_args!("{indent}{} {}", if last { "└─" } else { "├─" }, describe(node)));
-        let children: Vec<&NodeInfo> = nodes
-            .iter()
-            .filter(|child| child.parent.as_ref().is_some_and(|parent| parent.id == node.node.id))
-            .collect();
-        // A peer could send a ring; nothing real is deeper.
+        // Nothing real is deeper.
         if depth < 64 {
-            branch(nodes, &children, &format!("{indent}{}  ", if last { " " } else { "│" }), depth + 1);
+            branch(children, Some(&node.node.id), &format!("{indent}{}  ", if last { " " } else { "│" }), depth + 1);
         }
     }
 }
 
 fn describe(node: &NodeInfo) -> String {
-    let mut text = node.node.to_string();
-    if !node.display_name.is_empty() && node.display_name != node.node.id {
-        text.push_str(&format!("  \"{}\"", node.display_name));
+    let mut text = tame(&node.node.to_string()).into_owned();
+    // Without a label, hosts give the type there.
+    if !["", node.node.id.as_str(), node.node_type.as_str()].contains(&node.display_name.as_str()) {
+        text.push_str(&format!("  \"{}\"", tame(&node.display_name)));
     }
     let can: Vec<&str> = [(node.readable, "read"), (node.controllable, "set")]
         .iter()
         .filter(|(can, _)| *can)
         .map(|(_, word)| *word)
         .collect();
-    text.push_str(&format!("  [{}]", can.join(", ")));
+    if !can.is_empty() {
+        text.push_str(&format!("  [{}]", can.join(", ")));
+    }
     match node.state {
         HealthState::None | HealthState::Information => {}
         HealthState::WarningSigned | HealthState::WarningUnsigned => text.push_str("  warning"),
@@ -58,4 +70,33 @@ pub(super) fn json(node: &NodeInfo) -> String {
         "readable": node.readable, "controllable": node.controllable,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tombolo_core::model::NodeRef;
+
+    use super::*;
+
+    fn node(id: &str, parent: Option<&str>) -> NodeInfo {
+        let parent = parent.map(|parent| NodeRef::new(parent, "home"));
+        NodeInfo { node: NodeRef::new(id, "home"), parent, ..NodeInfo::default() }
+    }
+
+    #[test]
+    fn nodes_stand_below_their_parents_and_orphans_at_the_top() {
+        let nodes = [node("lamp", Some("room")), node("room", None), node("orphan", Some("gone"))];
+        let children = children(&nodes);
+        let ids = |parent| children.get(&parent).unwrap().iter().map(|node| node.node.id.as_str()).collect::<Vec<_>>();
+        assert_eq!((ids(None), ids(Some("room"))), (vec!["room", "orphan"], vec!["lamp"]));
+    }
+
+    #[test]
+    fn a_label_is_shown_where_it_says_something() {
+        let labelled = NodeInfo { display_name: "Lamp".into(), readable: true, ..node("lamp", None) };
+        assert_eq!(describe(&labelled), "home/lamp  \"Lamp\"  [read]");
+        let typed =
+            NodeInfo { display_name: "mqtt.device".into(), node_type: "mqtt.device".into(), ..node("lamp", None) };
+        assert_eq!(describe(&typed), "home/lamp");
+    }
 }
