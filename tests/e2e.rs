@@ -2,7 +2,7 @@
 //!
 //! Every test has servers of its own on free loopback ports. What is claimed was seen from outside: on XMPP, at the broker, in the
 //! log, in an exit code.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test may
 
 #[path = "e2e/commands.rs"]
 mod commands;

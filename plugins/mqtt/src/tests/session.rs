@@ -334,7 +334,11 @@ fn a_broker_that_exceeds_receive_maximum_is_borne_with_as_long_as_packet_ids_dif
     for id in 1..=5 {
         assert_eq!(bench.receive(&bench.publish_bytes("lamp/power", "1", 1, id, false)), []);
     }
-    assert_eq!(bench.receive(&bench.publish_bytes("lamp/power", "1", 1, 3, true)), [], "a repetition is none the worse");
+    assert_eq!(
+        bench.receive(&bench.publish_bytes("lamp/power", "1", 1, 3, true)),
+        [],
+        "a repetition is none the worse"
+    );
     assert_eq!(bench.receive(&bench.publish_bytes("lamp/power", "1", 1, 3, false)), [Sent::Disconnect(0x82)]);
 }
 
