@@ -195,6 +195,9 @@ pub async fn ask(state: &Path) -> std::io::Result<Status> {
         stream.write_all(b"GET /status HTTP/1.1\r\nhost: tombolo\r\nconnection: close\r\n\r\n").await?;
         let mut answer = Vec::new();
         stream.take(STATUS_BYTES_MAX).read_to_end(&mut answer).await?;
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it is too busy to answer"));
+        }
         let body = answer.windows(4).position(|window| window == b"\r\n\r\n").and_then(|at| answer.get(at + 4..));
         serde_json::from_slice(body.unwrap_or_default()).map_err(std::io::Error::other)
     };

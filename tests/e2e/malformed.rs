@@ -18,6 +18,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("set", "<set xmlns='urn:nf:iot:ctr:1.0'><nd id='lamp' src='home'/><i n='Level' v='loud'/></set>", "bad-request"),
     ("set", "<set xmlns='urn:nf:iot:ctr:1.0'><nd id='lamp' src='home'/><i v='3'/></set>", "bad-request"),
+    ("set", "<set xmlns='urn:nf:iot:ctr:1.0'><nd src='home'/><i n='Level' v='3'/></set>", "bad-request"),
     ("set", "<set xmlns='urn:nf:iot:ctr:1.0'><nd id='lamp' src='home'/><i n='Volume' v='3'/></set>", "item-not-found"),
     ("set", "<set xmlns='urn:nf:iot:ctr:1.0'><nd id='lamp' src='home'/><zz n='Level' v='3'/></set>", "bad-request"),
     (

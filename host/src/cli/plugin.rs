@@ -10,7 +10,7 @@ use super::{Exit, say};
 async fn load(file: &Path) -> Result<Package, Exit> {
     let bytes = std::fs::read(file).map_err(|error| Exit::Usage(format!("{}: {error}", file.display())))?;
     let engine = Engine::new(None).map_err(|error| Exit::Internal(error.to_string()))?;
-    engine.load(bytes).await.map_err(|refusal| Exit::NotAllowed(format!("{}: {refusal}", file.display())))
+    engine.load(bytes).await.map_err(|refusal| Exit::Configuration(format!("{}: {refusal}", file.display())))
 }
 
 /// What it is, what it wants, and what to paste into `tombolo.toml`.

@@ -85,7 +85,10 @@ impl Mapper for Mqtt {
             }
             None => {
                 let session = Session::new(settings.options(), input.seed);
-                Self::afresh(session, Mapping::new(&settings, Memory::default(), &mut out)?)
+                let fresh = Self::afresh(session, Mapping::new(&settings, Memory::default(), &mut out)?);
+                // The broker will know us by the client id that was just drawn: it has to outlive a crash from the first packet on.
+                fresh.write_checkpoint(&mut out);
+                fresh
             }
         };
         mqtt.mapping.set_reachable(mqtt.is_reachable, &mut out);
@@ -246,7 +249,10 @@ impl Mqtt {
                 self.set_reachable(true, out);
                 self.set_checkpoint(out);
             }
-            Output::Offline => out.set_timer(GRACE_TIMER, GRACE_MS),
+            Output::Offline => {
+                self.mapping.forget_news();
+                out.set_timer(GRACE_TIMER, GRACE_MS);
+            }
             Output::Delivered { token, outcome } => {
                 if let Some(echo) = self.commands.end(token, outcome, out) {
                     self.mapping.assume(&echo, now, out);
@@ -264,6 +270,10 @@ impl Mqtt {
 
     fn checkpoint(&mut self, out: &mut Actions) {
         self.is_checkpoint_set = false;
+        self.write_checkpoint(out);
+    }
+
+    fn write_checkpoint(&self, out: &mut Actions) {
         let saved = Saved {
             session: self.session.state().checkpoint(),
             mapping: self.mapping.memory(),
@@ -311,7 +321,8 @@ struct ToMapping<'a> {
 
 impl Sink for ToMapping<'_> {
     fn handle_message(&mut self, publish: &Publish<'_>, receipt: Option<u64>) -> u32 {
-        let arrival = Arrival { topic: publish.topic, payload: publish.payload, receipt, now: self.now };
+        let Publish { topic, payload, retain: is_retained, .. } = *publish;
+        let arrival = Arrival { topic, payload, receipt, is_retained, now: self.now };
         self.mapping.handle(&arrival, self.out)
     }
 }

@@ -129,6 +129,10 @@ impl Mapping {
         self.registry.assume(echo, now, out);
     }
 
+    pub(crate) fn forget_news(&mut self) {
+        self.registry.forget_news();
+    }
+
     pub(crate) fn set_reachable(&mut self, is_reachable: bool, out: &mut Actions) {
         self.registry.set_reachable(is_reachable, out);
     }

@@ -270,7 +270,7 @@ mod tests {
             let [age_us_max, interval_us_min, interval_us_max] = spans;
             let [current, by, up, down] = numbers;
             let fields = vec![FieldRule { name: name.clone(), current, by, up, down }];
-            let nodes = vec![NodeRef { partition: name.clone(), ..NodeRef::new(name, "s") }];
+            let nodes = vec![NodeRef { partition: name.clone(), ..NodeRef::new(format!("n{name}"), "s") }];
             let kinds = FieldKinds::from_bits_truncate(kinds);
             let subscribe = Subscribe { dialect, id: id.to_string(), nodes, fields, kinds, age_us_max, interval_us_min, interval_us_max, read_now };
             for request in [Request::Subscribe(subscribe), Request::Unsubscribe { dialect, id: id.to_string() }] {

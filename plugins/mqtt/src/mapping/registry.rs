@@ -40,6 +40,8 @@ pub(crate) struct Registry {
     changes: Vec<Change>,
     tape: Tape,
     nodes_max: usize,
+    /// Counts connections to the broker.
+    link: u32,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ struct Topic {
     needs_json: bool,
     is_declared: bool,
     warned: bool,
+    /// The link on which it last brought news, which is anything not retained.
+    news_on: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +82,19 @@ pub(crate) struct Arrival<'a> {
     pub(crate) topic: &'a str,
     pub(crate) payload: &'a [u8],
     pub(crate) receipt: Option<u64>,
+    /// Kept by the broker from some time before.
+    pub(crate) is_retained: bool,
     pub(crate) now: Timestamp,
 }
 
 impl Registry {
     pub(crate) fn new(nodes_max: usize, memory: BTreeMap<String, NodeMemory>) -> Self {
-        Self { nodes_max, memory, ..Self::default() }
+        Self { nodes_max, memory, link: 1, ..Self::default() }
+    }
+
+    /// The link to the broker is gone: what is retained then may be news again.
+    pub(crate) fn forget_news(&mut self) {
+        self.link = self.link.wrapping_add(1);
     }
 
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
@@ -110,6 +121,13 @@ impl Registry {
     /// Handles a message. None: the topic concerns nobody. Otherwise the number of reports.
     pub(crate) fn handle(&mut self, arrival: &Arrival<'_>, out: &mut Actions) -> Option<u32> {
         let topic = self.topics.get_mut(arrival.topic)?;
+        // A resumed session first brings what was missed; the retained message that follows each new SUBSCRIBE is older than that.
+        if arrival.is_retained && topic.news_on == self.link {
+            return Some(0);
+        }
+        if !arrival.is_retained {
+            topic.news_on = self.link;
+        }
         let mut reports = 0;
         match Reading::new(arrival.payload, topic.needs_json, &mut self.tape) {
             Ok(reading) => {

@@ -411,3 +411,29 @@ fn describes_itself() {
     assert_eq!((description.name.as_str(), description.endpoints[0].name.as_str()), ("mqtt", "broker"));
     assert_eq!(description.endpoints[0].schemes, ["mqtt", "mqtts"]);
 }
+
+#[test]
+fn a_retained_message_does_not_undo_what_a_resumed_session_brought() {
+    let mut bench = Bench::online(LAMP);
+    let retained = |bench: &Bench, payload| {
+        let mut bytes = bench.publish_bytes("lamp/power", payload, 0, 0, false);
+        bytes[0] |= 1;
+        bytes
+    };
+    bench.receive(&retained(&bench, "0"));
+    assert_eq!(bench.harness.reports().len(), 1);
+    bench.reconnect(true);
+    bench.receive(&bench.publish_bytes("lamp/power", "20", 1, 1, false));
+    bench.receive(&retained(&bench, "0"));
+    assert!(bench.harness.reports().is_empty());
+    // After another outage it may be newer than what we have.
+    bench.reconnect(true);
+    bench.receive(&retained(&bench, "30"));
+    assert_eq!(bench.harness.reports().len(), 1);
+}
+
+#[test]
+fn keeps_its_client_id_from_the_first_call_on() {
+    let bench = Bench::new("{}");
+    assert!(bench.harness.actions.iter().any(|action| matches!(action, Action::Checkpoint(_))));
+}

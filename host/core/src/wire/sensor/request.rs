@@ -137,7 +137,12 @@ pub(crate) fn nodes_of(payload: &Element, dialect: Dialect) -> Result<Vec<NodeRe
     let nodes: Vec<_> =
         payload.children().filter(|child| child.name() == name).take(NAMES_PER_REQUEST_MAX + 1).collect();
     few_enough(nodes.len())?;
-    Ok(nodes.into_iter().map(|node| node_of(node, long)).collect())
+    let nodes: Vec<NodeRef> = nodes.into_iter().map(|node| node_of(node, long)).collect();
+    // A reference without anything is the device itself; one that names a source and no node of it names nothing.
+    match nodes.iter().any(|node| node.id.is_empty() && *node != NodeRef::default()) {
+        true => Err(StanzaFault::bad_request("A node without id.")),
+        false => Ok(nodes),
+    }
 }
 
 /// Writes a node as a child of a request or answer.
@@ -304,7 +309,7 @@ mod tests {
             times in proptest::array::uniform3(proptest::option::of(0..4_000_000_000_000_000_i64)),
         ) {
             let [from, to, when] = times.map(|time| time.map(Timestamp));
-            let nodes = names.iter().map(|name| NodeRef { partition: name.clone(), ..NodeRef::new(name, "s") }).collect();
+            let nodes = names.iter().map(|name| NodeRef { partition: name.clone(), ..NodeRef::new(format!("n{name}"), "s") }).collect();
             let read = Read { dialect, id: id.to_string(), nodes, fields: names, kinds: FieldKinds::from_bits_truncate(kinds), from, to, when };
             for request in [Request::Read(read), Request::Cancel { dialect, id: id.to_string() }] {
                 let xml = String::from(&request.to_element());
