@@ -3,7 +3,7 @@
 //!
 //! Criterion does the statistics of single operations; what is a ratio or a whole is measured once more here and printed as a table, because the
 //! two sides of a ratio must come from one run. `cargo bench-runtime` builds the components first.
-#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -20,7 +20,8 @@ cargo bench-runtime [FILTER]    what a crossing, an instance and a swap cost";
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // The alias already ends in `--`, so the one that people write (`cargo demo -- --once`) arrives as an argument.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--").collect();
     let Some((command, rest)) = arguments.split_first() else { return usage() };
     let outcome = match command.as_str() {
         "plugins" => plugins::run(rest),
