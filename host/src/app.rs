@@ -14,6 +14,7 @@ mod catalog;
 mod changes;
 mod outbox;
 mod report;
+mod suits;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +35,9 @@ use crate::transport::{TlsError, Transport};
 use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
 
 use bridges::Bridges;
-pub(crate) use bridges::fits;
 use catalog::{Catalog, Loaded};
 use outbox::Outbox;
+pub(crate) use suits::{complaints, trial};
 
 /// Inputs of one kind that may wait for the loop; then their senders wait.
 const WAITING_INPUTS_MAX: usize = 256;

@@ -1,6 +1,6 @@
 //! Whether a configuration would work: plugins, their settings and their grants, looked at without starting anything.
 
-use crate::app::fits;
+use crate::app::{complaints, trial};
 use crate::config::Config;
 use crate::reload::plugin_files;
 use tombolo_runtime::{Engine, EngineError};
@@ -34,9 +34,13 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
         };
         match engine.load(bytes).await {
             Ok(package) => {
-                if let Err(reason) = fits(name, bridge, &package) {
-                    findings.problems.push(format!("{at}: {reason}"));
+                let mut complaints = complaints(name, bridge, &package);
+                if complaints.is_empty() {
+                    complaints.extend(trial(name, bridge, &package).await);
                 }
+                findings
+                    .problems
+                    .extend(complaints.iter().map(|problem| format!("{}:{problem}", config.file.display())));
                 let needs = &package.description.endpoints;
                 let unknown = bridge.endpoints.keys().filter(|name| !needs.iter().any(|need| need.name == **name));
                 findings

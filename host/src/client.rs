@@ -44,6 +44,8 @@ pub struct Client {
     asked: u64,
     within: Duration,
     readings: VecDeque<(Jid, Answer)>,
+    /// A new session began since somebody asked: whatever was subscribed to or asked for in the old one is lost.
+    is_new: bool,
 }
 
 impl Client {
@@ -56,7 +58,7 @@ impl Client {
             match timeout_at(deadline, events.recv()).await {
                 Ok(Some(SessionEvent::Online { me, .. })) => {
                     let readings = VecDeque::new();
-                    return Ok(Self { session, events, me, asked: 0, within, readings });
+                    return Ok(Self { session, events, me, asked: 0, within, readings, is_new: false });
                 }
                 Ok(Some(SessionEvent::AuthenticationFailed { reason, .. })) => return Err(ClientError::Login(reason)),
                 Ok(Some(SessionEvent::Offline { reason, .. })) => return Err(ClientError::Unreachable(reason)),
@@ -81,10 +83,13 @@ impl Client {
     /// Asks and waits. Readings that come in between are kept for [`Client::reading`].
     pub async fn ask(&mut self, to: &Jid, set: bool, payload: Element) -> Result<Option<Element>, ClientError> {
         let id = format!("tombolo-{}", self.new_id());
+        self.is_new = false;
         self.send(stanza::request(Some(to), &id, set, payload))?;
         let deadline = Instant::now() + self.within;
         loop {
-            let incoming = self.next(deadline).await?;
+            let Some(incoming) = self.next(deadline).await? else {
+                return Err(ClientError::Unreachable("the connection was lost meanwhile".into()));
+            };
             let is_ours = incoming.id.as_deref() == Some(&id) && incoming.from.as_ref().is_none_or(|from| from == to);
             match incoming.kind {
                 Kind::Answer { error: Some(fault), .. } if is_ours => {
@@ -96,14 +101,18 @@ impl Client {
         }
     }
 
-    /// The next part of a readout or subscription; none: nothing came until then.
+    /// The next part of a readout or subscription; none: nothing came until then, or a new session began in which nothing will.
     pub async fn reading(&mut self, deadline: Instant) -> Result<Option<(Jid, Answer)>, ClientError> {
         loop {
             if let Some(reading) = self.readings.pop_front() {
                 return Ok(Some(reading));
             }
+            if self.is_new {
+                return Ok(None);
+            }
             match self.next(deadline).await {
-                Ok(incoming) => self.keep(incoming.from, incoming.kind),
+                Ok(Some(incoming)) => self.keep(incoming.from, incoming.kind),
+                Ok(None) => {}
                 Err(ClientError::Silent(_)) => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -143,10 +152,30 @@ impl Client {
         }
     }
 
-    async fn next(&mut self, deadline: Instant) -> Result<Incoming, ClientError> {
+    /// Lets time pass; what comes meanwhile is kept.
+    pub async fn rest(&mut self, duration: Duration) -> Result<(), ClientError> {
+        let until = Instant::now() + duration;
+        loop {
+            match self.next(until).await {
+                Ok(Some(incoming)) => self.keep(incoming.from, incoming.kind),
+                Ok(None) => {}
+                Err(ClientError::Silent(_)) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next stanza; none: a new session began.
+    async fn next(&mut self, deadline: Instant) -> Result<Option<Incoming>, ClientError> {
         loop {
             match timeout_at(deadline, self.events.recv()).await {
-                Ok(Some(SessionEvent::Stanza(element))) => return Ok(self.answer_if_owed(stanza::read(&element))),
+                Ok(Some(SessionEvent::Stanza(element))) => {
+                    return Ok(Some(self.answer_if_owed(stanza::read(&element))));
+                }
+                Ok(Some(SessionEvent::Online { me, resumed: false })) => {
+                    (self.me, self.is_new) = (me, true);
+                    return Ok(None);
+                }
                 Ok(Some(SessionEvent::AuthenticationFailed { reason, .. })) => return Err(ClientError::Login(reason)),
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(ClientError::Unreachable("the session ended".into())),

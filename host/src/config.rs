@@ -29,6 +29,7 @@ pub use document::Line;
 pub use error::{ConfigError, Problem};
 pub use pem::{Identity, Pem};
 pub use secret::Secret;
+pub(crate) use suggest::hint;
 
 use document::{Document, Environment, Section};
 

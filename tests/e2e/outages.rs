@@ -68,6 +68,20 @@ fn readings_survive_a_crash_of_tombolo_itself() {
     world.await_value(&alice, "counter", "Count", "20").unwrap();
 }
 
+#[test]
+fn a_watch_goes_on_after_the_xmpp_server_was_started_again() {
+    let (mut world, _service) = World::running().unwrap();
+    let alice = world.peer(ALICE).unwrap();
+    world.broker.publish("lamp/level", "40", true).unwrap();
+    world.await_value(&alice, "lamp", "Level", "40").unwrap();
+    let watch = world.follow(ALICE, &["watch", SERVICE, "home/lamp"]).unwrap();
+    watch.expect("Level=40", SOON).unwrap();
+    world.server.kill();
+    world.server.start_again().unwrap();
+    world.broker.publish("lamp/level", "55", true).unwrap();
+    watch.expect("Level=55", SOON).unwrap();
+}
+
 fn counts(stanza: &str) -> Vec<u32> {
     values_in(stanza, "e1", "Count").iter().filter_map(|value| value.parse().ok()).collect()
 }

@@ -84,3 +84,19 @@ fn a_rule_added_while_running_takes_effect() {
     service.expect_from(mark, "configuration adopted", SOON).unwrap();
     world.await_value(&alice, "lamp", "Level", "40").unwrap();
 }
+
+#[test]
+fn settings_that_the_plugin_does_not_take_are_refused_with_their_line_and_the_bridge_runs_on() {
+    let (world, service) = World::running().unwrap();
+    world.broker.publish("lamp/level", "40", true).unwrap();
+    is_alive(&world);
+    let good = std::fs::read_to_string(world.site.path().join("tombolo.toml")).unwrap();
+    let bad = good.replace("[bridges.home.endpoints]", "settings.keepalive_s = 5\n[bridges.home.endpoints]");
+    let line_number = bad.lines().position(|line| line.starts_with("settings.keepalive_s")).unwrap() + 1;
+    let mark = service.lines.count();
+    world.site.write("tombolo.toml", bad.as_bytes()).unwrap();
+    let line = service.expect_from(mark, "configuration refused", SOON).unwrap();
+    assert!(line.contains(&format!("tombolo.toml:{line_number}: bridges.home.settings.keepalive_s")), "{line}");
+    assert!(line.contains("did you mean \"keep_alive_s\""), "{line}");
+    is_alive(&world);
+}

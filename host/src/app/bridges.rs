@@ -12,8 +12,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::{Event, limits};
 use tombolo_core::policy::grant::Grants;
-use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, InstanceLimits, Package, Program, spawn, system_clock};
+use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, Package, Program, spawn, system_clock};
 
+use super::suits::{complaints, limits as limits_of};
 use crate::config;
 use crate::transport::{TlsClient, TlsMaterial, Transport};
 
@@ -78,6 +79,16 @@ impl Slot {
     /// What the operator wrote about TLS at an endpoint.
     pub(crate) fn tls(&self, endpoint: &str) -> Option<&TlsClient> {
         self.tls.as_ref().ok()?.get(endpoint)
+    }
+
+    /// Whether the section is what the plugin needs. The text says what to write.
+    fn suits(&self, name: &str, package: &Package) -> Result<(), String> {
+        self.tls.as_ref().map(|_| ()).map_err(Clone::clone)?;
+        // Without lines: the section may have moved in the file since it was read.
+        let complaints = complaints(name, &self.config, package);
+        let texts: Vec<String> =
+            complaints.iter().map(|problem| format!("{}: {}", problem.key, problem.what)).collect();
+        if texts.is_empty() { Ok(()) } else { Err(texts.join("; ")) }
     }
 
     /// A version is at work.
@@ -175,8 +186,7 @@ impl Bridges {
         if slot.running.as_ref().is_some_and(|running| running.is_stopping) {
             return Ok(());
         }
-        let suits = slot.tls.as_ref().map(|_| ()).map_err(Clone::clone);
-        if let Err(reason) = suits.and_then(|()| fits(name, &slot.config, package)) {
+        if let Err(reason) = slot.suits(name, package) {
             if slot.running.is_none() {
                 slot.set("refused", Some(reason.clone()));
             }
@@ -189,7 +199,7 @@ impl Bridges {
         let settings = BridgeSettings {
             name: name.to_owned(),
             settings_json: slot.config.settings.expose().to_string(),
-            limits: instance_limits(&slot.config),
+            limits: limits_of(&slot.config),
             seed: rand::random(),
             journal: self.journal.as_ref().map(|directory| directory.join(format!("{name}.jsonl"))),
             checkpoint: slot.checkpoint.clone(),
@@ -254,37 +264,4 @@ fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<Str
         Ok((name.clone(), client))
     };
     config.endpoints.iter().filter(|(_, endpoint)| endpoint.scheme.is_tls()).map(of).collect()
-}
-
-fn instance_limits(config: &config::Bridge) -> InstanceLimits {
-    InstanceLimits { memory_bytes: config.limits.memory_bytes, deadline: config.limits.deadline }
-}
-
-/// Whether the operator's section gives the plugin what it needs. The text says what to write.
-pub(crate) fn fits(name: &str, config: &config::Bridge, package: &Package) -> Result<(), String> {
-    let description = &package.description;
-    for need in description.endpoints.iter().filter(|need| need.required) {
-        if !config.endpoints.contains_key(&need.name) {
-            let scheme = need.schemes.first().map_or("tcp", String::as_str);
-            return Err(format!(
-                "needs the endpoint `{endpoint}` ({purpose}), which is not granted; write\n[bridges.{bridge}.endpoints]\n{endpoint} = {{ connect = \"{scheme}://HOST\" }}",
-                endpoint = need.name,
-                purpose = need.purpose,
-                bridge = name,
-            ));
-        }
-    }
-    let schema: serde_json::Value = serde_json::from_str(&description.settings_schema)
-        .map_err(|error| format!("the plugin's settings schema is no JSON: {error}"))?;
-    let validator =
-        jsonschema::validator_for(&schema).map_err(|error| format!("the plugin's settings schema is none: {error}"))?;
-    let settings = config.settings.expose();
-    let complaints: Vec<String> = validator
-        .iter_errors(settings)
-        .map(|error| match error.instance_path().to_string() {
-            path if path.is_empty() => format!("settings: {}", error.masked()),
-            path => format!("settings{}: {}", path.replace('/', "."), error.masked()),
-        })
-        .collect();
-    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
 }

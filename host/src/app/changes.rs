@@ -7,8 +7,9 @@ use tombolo_core::policy::Policy;
 
 use super::actions::short;
 use super::catalog::Loaded;
+use super::suits::complaints;
 use super::{App, blocking, now};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Problem};
 use crate::reload::Change;
 
 impl App {
@@ -57,6 +58,7 @@ impl App {
         let Some(package) = self.catalog.package(&plugin).cloned() else { return };
         if let Err(reason) = self.bridges.employ(bridge, &package) {
             let (version, hash) = (&package.description.version, short(&package.hash));
+            // One line in the log; `status` and `check` show the lines to paste as they are.
             tracing::error!(plugin, bridge, version, hash, reason, "plugin refused");
         }
     }
@@ -93,9 +95,24 @@ impl App {
         let file = self.config.file.clone();
         match blocking(move || Config::load(&file)).await {
             Ok(new) if new == self.config => tracing::info!("configuration unchanged"),
-            Ok(new) => self.adopt(new),
+            Ok(new) => match self.complaints(&new) {
+                none if none.is_empty() => self.adopt(new),
+                problems => {
+                    let error = ConfigError { file: new.file, problems };
+                    tracing::error!(reason = %error, "configuration refused; the old one stays in force");
+                }
+            },
             Err(error) => tracing::error!(reason = %error, "configuration refused; the old one stays in force"),
         }
+    }
+
+    /// What the plugins that are here would say of the sections that change. A section that was refused before and stays as it is keeps no
+    /// other change away.
+    fn complaints(&self, new: &Config) -> Vec<Problem> {
+        let changed = new.bridges.iter().filter(|(name, bridge)| self.config.bridges.get(*name) != Some(*bridge));
+        let complaints =
+            changed.filter_map(|(name, bridge)| Some(complaints(name, bridge, self.catalog.package(&bridge.plugin)?)));
+        complaints.flatten().collect()
     }
 
     fn adopt(&mut self, new: Config) {

@@ -25,6 +25,8 @@ use crate::client::{Client, ClientError};
 
 /// How often a watch renews its subscription: a bridge that was started again has forgotten it.
 const RENEW: Duration = Duration::from_secs(60);
+/// How long a watch waits, the first time, before it asks again somebody who did not answer; it doubles up to [`RENEW`].
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a `read` asks for, as typed.
 pub(super) struct Wanted {
@@ -169,10 +171,19 @@ async fn show(
 ) -> Result<(), Exit> {
     let nodes: usize = wishes.iter().map(|wish| wish.nodes.len()).sum();
     note(format_args!("watching {nodes} {} of {}; Ctrl-C ends", if nodes == 1 { "node" } else { "nodes" }, peer.jid));
+    let (mut is_first, mut patience) = (true, AGAIN);
     loop {
-        for wish in &mut wishes {
-            peer.ask(true, subscribe::Request::Subscribe(wish.clone()).to_element()).await?;
-            wish.read_now = false;
+        match subscribe_all(peer, &mut wishes).await {
+            Ok(()) => (is_first, patience) = (false, AGAIN),
+            Err(exit @ Exit::NotAllowed(_)) => return Err(exit),
+            Err(exit) if is_first => return Err(exit),
+            // It worked before: the bridge, its server or ours is away for a while.
+            Err(exit) => {
+                note(format_args!("{exit}; trying again in {} s", patience.as_secs()));
+                peer.client.rest(patience).await?;
+                patience = RENEW.min(patience * 2);
+                continue;
+            }
         }
         let renew = Instant::now() + RENEW;
         while let Some((_, answer)) = peer.client.reading(renew).await? {
@@ -188,7 +199,18 @@ async fn show(
                 }
             }
         }
+        // A new session: what came in between is gone, but not what is known now.
+        let is_early = Instant::now() < renew;
+        wishes.iter_mut().for_each(|wish| wish.read_now = is_early);
     }
+}
+
+async fn subscribe_all(peer: &mut Peer, wishes: &mut [Subscribe]) -> Result<(), Exit> {
+    for wish in wishes {
+        peer.ask(true, subscribe::Request::Subscribe(wish.clone()).to_element()).await?;
+        wish.read_now = false;
+    }
+    Ok(())
 }
 
 impl Peer {

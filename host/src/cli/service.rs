@@ -94,7 +94,7 @@ fn print(status: &Status) {
             bridge.name, bridge.state, bridge.plugin, bridge.nodes, bridge.connections, bridge.restarts, bridge.mailbox
         ));
         if let Some(reason) = &bridge.reason {
-            say(format_args!("          {reason}"));
+            say(format_args!("          {}", reason.replace('\n', "\n          ")));
         }
     }
     for plugin in &status.plugins {

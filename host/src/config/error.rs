@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing wrong with the file.
+/// One thing wrong with the file. Displays what follows the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Counted from 1; none: the file as a whole.
@@ -33,15 +33,20 @@ impl fmt::Display for ConfigError {
             if index > 0 {
                 out.write_str("\n")?;
             }
-            write!(out, "{}:", self.file.display())?;
-            if let Some(line) = problem.line {
-                write!(out, "{line}:")?;
-            }
-            if !problem.key.is_empty() {
-                write!(out, " {}:", problem.key)?;
-            }
-            write!(out, " {}", problem.what)?;
+            write!(out, "{}:{problem}", self.file.display())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(out, "{line}:")?;
+        }
+        if !self.key.is_empty() {
+            write!(out, " {}:", self.key)?;
+        }
+        write!(out, " {}", self.what)
     }
 }

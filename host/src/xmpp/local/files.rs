@@ -36,6 +36,8 @@ impl Files {
         }
         let directory = absolute(&settings.directory)?;
         make_directory(&directory)?;
+        // Empty; without it the server complains at each start.
+        make_directory(&directory.join("certificates"))?;
         let own_password = own_password(&directory.join("password"))?;
         let files = Self { domain: own_jid.domain().to_string(), directory, own_jid, own_password };
         files.write_accounts(settings)?;

@@ -1,0 +1,128 @@
+//! Whether a bridge's section is what its plugin needs, before anything is started for it.
+//!
+//! Owns the complaints: which line, which key, what to write instead. Never shows a value: it may be a secret.
+
+use std::collections::BTreeMap;
+
+use jsonschema::error::ValidationErrorKind;
+use serde_json::Value;
+use tombolo_core::model::Timestamp;
+use tombolo_core::model::bridge::{EndpointNeed, StartInput, Why};
+use tombolo_runtime::{InstanceLimits, Package, Program};
+
+use crate::config::{Bridge, Problem, hint};
+
+/// What the operator's section lacks for the plugin.
+pub(crate) fn complaints(name: &str, bridge: &Bridge, package: &Package) -> Vec<Problem> {
+    let description = &package.description;
+    let missing =
+        description.endpoints.iter().filter(|need| need.required && !bridge.endpoints.contains_key(&need.name));
+    let mut complaints: Vec<Problem> = missing.map(|need| missing_endpoint(name, bridge, need)).collect();
+    match about_settings(name, bridge, &description.settings_schema) {
+        Ok(more) => complaints.extend(more),
+        Err(what) => {
+            complaints.push(Problem { line: Some(bridge.line.0), key: format!("bridges.{name}.plugin"), what })
+        }
+    }
+    complaints
+}
+
+/// What the plugin itself says of its settings, which no schema can say: a fresh instance starts, and that is all it does.
+pub(crate) async fn trial(name: &str, bridge: &Bridge, package: &Package) -> Option<Problem> {
+    let input = StartInput {
+        now: Timestamp(0),
+        why: Why::Fresh,
+        settings: bridge.settings.expose().to_string(),
+        seed: 1,
+        state: None,
+        connections: Vec::new(),
+        requests: Vec::new(),
+    };
+    let started = match package.instantiate(limits(bridge)).await {
+        Ok(mut instance) => instance.start(input).await.map(|_| ()),
+        Err(fault) => Err(fault),
+    };
+    let what = started.err()?.to_string();
+    Some(Problem { line: Some(bridge.line.0), key: format!("bridges.{name}"), what })
+}
+
+/// What one instance of the bridge may use.
+pub(crate) fn limits(bridge: &Bridge) -> InstanceLimits {
+    InstanceLimits { memory_bytes: bridge.limits.memory_bytes, deadline: bridge.limits.deadline }
+}
+
+fn missing_endpoint(name: &str, bridge: &Bridge, need: &EndpointNeed) -> Problem {
+    let scheme = need.schemes.first().map_or("tcp", String::as_str);
+    let what = format!(
+        "needs the endpoint `{endpoint}` ({purpose}), which is not granted; write\n[bridges.{name}.endpoints]\n{endpoint} = {{ connect = \"{scheme}://HOST\" }}",
+        endpoint = need.name,
+        purpose = need.purpose,
+    );
+    Problem { line: Some(bridge.line.0), key: format!("bridges.{name}"), what }
+}
+
+fn about_settings(name: &str, bridge: &Bridge, schema: &str) -> Result<Vec<Problem>, String> {
+    let schema: Value =
+        serde_json::from_str(schema).map_err(|error| format!("the plugin's settings schema is no JSON: {error}"))?;
+    let validator =
+        jsonschema::validator_for(&schema).map_err(|error| format!("the plugin's settings schema is none: {error}"))?;
+    let mut found = BTreeMap::new();
+    for error in validator.iter_errors(bridge.settings.expose()) {
+        for (pointer, what) in worded(&error, &schema) {
+            let line = bridge.settings.line(&pointer).unwrap_or(bridge.line);
+            let key = format!("bridges.{name}.settings{}", pointer.replace('/', "."));
+            found.insert((line.0, key.clone()), Problem { line: Some(line.0), key, what });
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Where in the settings something is wrong, as JSON pointers, and what.
+fn worded(error: &jsonschema::ValidationError<'_>, schema: &Value) -> Vec<(String, String)> {
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let known = schema.pointer(error.schema_path().to_string().trim_end_matches("/additionalProperties"));
+            let known = known.and_then(|object| object.get("properties")?.as_object());
+            let hint = |word: &str| hint(word, known.into_iter().flat_map(|known| known.keys().map(String::as_str)));
+            unexpected.iter().map(|word| (format!("{at}/{word}"), format!("unknown setting{}", hint(word)))).collect()
+        }
+        ValidationErrorKind::Enum { options: Value::Array(options) } => {
+            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+            vec![(at, format!("must be one of {}", options.join(", ")))]
+        }
+        _ => vec![(at, error.masked().to_string())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wordings(schema: Value, settings: Value) -> Vec<(String, String)> {
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        validator.iter_errors(&settings).flat_map(|error| worded(&error, &schema)).collect()
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named_with_the_one_that_was_meant() {
+        let inner = serde_json::json!({"type": "object", "additionalProperties": false, "properties": {"topic": {}}});
+        let schema = serde_json::json!({"type": "object", "additionalProperties": false, "properties": {"will": inner, "client_id": {}}});
+        assert_eq!(
+            wordings(schema.clone(), serde_json::json!({"clientid": 1})),
+            [("/clientid".to_owned(), "unknown setting; did you mean \"client_id\"?".to_owned())]
+        );
+        assert_eq!(
+            wordings(schema, serde_json::json!({"will": {"topik": 1}})),
+            [("/will/topik".to_owned(), "unknown setting; did you mean \"topic\"?".to_owned())]
+        );
+    }
+
+    #[test]
+    fn values_are_never_shown_and_choices_always() {
+        let schema = serde_json::json!({"properties": {"a": {"enum": ["x", "y"]}, "password": {"type": "integer"}}});
+        let found = wordings(schema, serde_json::json!({"a": "secret", "password": "secret"}));
+        assert_eq!(found[0], ("/a".to_owned(), "must be one of \"x\", \"y\"".to_owned()));
+        assert!(found.iter().all(|(_, what)| !what.contains("secret")), "{found:?}");
+    }
+}
