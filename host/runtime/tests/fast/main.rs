@@ -1,6 +1,6 @@
 //! The sandbox from outside: one binary, because each links the whole engine.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod cache;
 mod journal;
