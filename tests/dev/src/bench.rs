@@ -11,6 +11,6 @@ pub fn run(arguments: &[String]) -> Outcome<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let measured =
-        place::cargo(&["bench", "-p", "tombolo-tests", "--bench", "runtime", "--"]).args(arguments).status()?;
+        place::cargo(&["bench", "-p", "tombolo-benches", "--bench", "runtime", "--"]).args(arguments).status()?;
     Ok(if measured.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
