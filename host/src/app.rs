@@ -43,8 +43,10 @@ pub(crate) use suits::{complaints, trial};
 const WAITING_INPUTS_MAX: usize = 256;
 /// How long what did not fit waits before it is tried again, if nothing else happens first.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(5);
-/// How long a drain may take on SIGTERM.
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How long ending may take on SIGTERM, all in all.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// How much of that is left for closing connections and stopping the private server.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -196,9 +198,10 @@ impl App {
                     Signal::Reload => self.reload().await,
                     Signal::End => return,
                 },
+                // Before anything that can flood: a probe that is not answered ends the service.
+                Some(answer) = inputs.asked.recv() => { let _ = answer.send(self.status()); }
                 Some(event) = inputs.xmpp.recv() => self.handle_session(event),
                 Some(event) = inputs.stored.recv() => self.handle_store(event),
-                Some(answer) = inputs.asked.recv() => { let _ = answer.send(self.status()); }
                 Some(change) = inputs.changes.recv() => self.handle_change(change).await,
                 Some(loaded) = inputs.loaded.recv() => self.handle_loaded(loaded),
                 Some(output) = inputs.bridges.recv(), if !self.outbox.is_full() => self.handle_bridge(output),
@@ -226,8 +229,8 @@ impl App {
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }
-        self.outbox.pump(&self.session);
-        self.bridges.flush()
+        let has_more = self.outbox.pump(&self.session);
+        self.bridges.flush() || has_more
     }
 
     /// Hands an event to a bridge. What is refused and somebody waits for is answered here.
@@ -304,7 +307,7 @@ impl App {
         for name in self.config.bridges.keys().cloned().collect::<Vec<_>>() {
             self.stop_bridge(&name);
         }
-        let deadline = tokio::time::Instant::now() + DRAIN_WITHIN;
+        let end = tokio::time::Instant::now() + END_WITHIN;
         loop {
             let waits = self.settle();
             let connections: usize = self.transport.counts().values().map(|counts| counts.open).sum();
@@ -314,7 +317,7 @@ impl App {
             }
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(deadline) => {
+                () = tokio::time::sleep_until(end - CLOSE_WITHIN) => {
                     tracing::warn!(outbox = self.outbox.len(), "did not drain in time; what was durable is kept");
                     break;
                 }
@@ -327,9 +330,10 @@ impl App {
         // Whoever still sends us something must not keep the session from closing.
         inputs.xmpp.close();
         while inputs.xmpp.try_recv().is_ok() {}
-        self.session.close().await;
+        // What does not end in time is cut off: a server that takes nothing must not keep us. The private one is killed then.
+        let _ = tokio::time::timeout_at(end - CLOSE_WITHIN / 2, self.session.close()).await;
         if let Some(local) = self.local {
-            local.stop().await;
+            let _ = tokio::time::timeout_at(end, local.stop()).await;
         }
         let store = self.store;
         blocking(move || store.close()).await;

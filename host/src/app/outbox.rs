@@ -12,6 +12,12 @@ use tombolo_core::model::limits;
 use crate::store::Store;
 use crate::xmpp::{Item, SendError, Session};
 
+/// Messages that wait as trees, ready to be handed over; a tree takes ten times its text, so those behind them wait as texts.
+const TREES_MAX: usize = 2048;
+
+/// Messages handed over in one turn of the service's loop: the session may take them as fast as they come, and others wait for their turn.
+const TURN_MAX: usize = 256;
+
 /// What waits to leave. **After each call that adds or frees something, call [`Outbox::pump`].**
 pub(crate) struct Outbox {
     store: Store,
@@ -20,31 +26,49 @@ pub(crate) struct Outbox {
     /// Messages on their way to the disk, and those behind them.
     storing: VecDeque<Waiting>,
     /// Messages that may leave, in order; all before those in `storing`.
-    ordered: VecDeque<Item>,
+    ordered: VecDeque<Kept>,
     /// Durable items with the session, not acknowledged.
     with_session: usize,
 }
 
 struct Waiting {
-    item: Item,
+    item: Kept,
     /// Durable, or needs not be: waits only for those before it.
     ready: bool,
+}
+
+/// A message that waits.
+enum Kept {
+    Tree(Item),
+    Text(u64, Box<str>),
+}
+
+impl Kept {
+    fn id(&self) -> Option<u64> {
+        match self {
+            Self::Tree(item) => item.id,
+            Self::Text(id, _) => Some(*id),
+        }
+    }
+
+    /// As it is handed over; an error is the id of what was no stanza.
+    fn into_item(self) -> Result<Item, u64> {
+        match self {
+            Self::Tree(item) => Ok(item),
+            Self::Text(id, text) => text.parse().map(|stanza| Item { id: Some(id), stanza }).map_err(|_| id),
+        }
+    }
 }
 
 impl Outbox {
     /// Takes up what an earlier run left.
     pub(crate) fn new(store: Store, left: Vec<(u64, Vec<u8>)>) -> Self {
         let mut ordered = VecDeque::new();
-        let mut unreadable = Vec::new();
         for (id, bytes) in left {
-            match std::str::from_utf8(&bytes).ok().and_then(|text| text.parse::<Element>().ok()) {
-                Some(stanza) => ordered.push_back(Item { id: Some(id), stanza }),
-                None => unreadable.push(id),
+            match String::from_utf8(bytes) {
+                Ok(text) => ordered.push_back(Kept::Text(id, text.into_boxed_str())),
+                Err(_) => drop_unreadable(&store, id),
             }
-        }
-        if !unreadable.is_empty() {
-            tracing::error!(items = unreadable.len(), "stored stanzas are unreadable and were dropped");
-            store.remove(&unreadable);
         }
         Self { store, urgent: VecDeque::new(), storing: VecDeque::new(), ordered, with_session: 0 }
     }
@@ -54,15 +78,19 @@ impl Outbox {
         let Some(id) = item else {
             let item = Item { id: None, stanza };
             match item.stanza.name() {
-                "message" if self.storing.is_empty() => self.ordered.push_back(item),
-                "message" => self.storing.push_back(Waiting { item, ready: true }),
+                "message" if self.storing.is_empty() => self.ordered.push_back(Kept::Tree(item)),
+                "message" => self.storing.push_back(Waiting { item: Kept::Tree(item), ready: true }),
                 _ => self.urgent.push_back(item),
             }
             return;
         };
-        let bytes = String::from(&stanza).into_bytes();
-        self.storing.push_back(Waiting { item: Item { id: Some(id), stanza }, ready: false });
-        if self.store.append(vec![(id, bytes)]).is_err() {
+        let text = String::from(&stanza);
+        let item = match self.storing.len() + self.ordered.len() < TREES_MAX {
+            true => Kept::Tree(Item { id: Some(id), stanza }),
+            false => Kept::Text(id, text.as_str().into()),
+        };
+        self.storing.push_back(Waiting { item, ready: false });
+        if self.store.append(vec![(id, text.into_bytes())]).is_err() {
             // Not durable, hence never reported as such: whoever handed it over keeps it. It still leaves in its turn.
             tracing::warn!("the disk does not keep up; a stanza is sent without being stored");
             self.mark_ready(id);
@@ -76,7 +104,7 @@ impl Outbox {
 
     fn mark_ready(&mut self, id: u64) {
         // Items become durable in order, so it is nearly always the first.
-        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.item.id == Some(id)) {
+        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.item.id() == Some(id)) {
             waiting.ready = true;
         }
         while self.storing.front().is_some_and(|waiting| waiting.ready) {
@@ -90,18 +118,26 @@ impl Outbox {
         self.store.remove(ids);
     }
 
-    /// Hands over what the session takes.
-    pub(crate) fn pump(&mut self, session: &Session) {
+    /// Hands over what the session takes, in this turn. Whether there is more that it may take.
+    pub(crate) fn pump(&mut self, session: &Session) -> bool {
         while let Some(item) = self.urgent.pop_front() {
             if let Some(back) = self.hand_over(session, item) {
-                return self.urgent.push_front(back);
+                self.urgent.push_front(back);
+                return false;
             }
         }
-        while let Some(item) = self.ordered.pop_front() {
-            if let Some(back) = self.hand_over(session, item) {
-                return self.ordered.push_front(back);
+        for _ in 0..TURN_MAX {
+            let Some(kept) = self.ordered.pop_front() else { return false };
+            match kept.into_item().map(|item| self.hand_over(session, item)) {
+                Ok(Some(back)) => {
+                    self.ordered.push_front(Kept::Tree(back));
+                    return false;
+                }
+                Ok(None) => {}
+                Err(id) => drop_unreadable(&self.store, id),
             }
         }
+        !self.ordered.is_empty()
     }
 
     /// Gives the item back if it has to wait.
@@ -130,4 +166,10 @@ impl Outbox {
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= limits::OUTBOX_STANZAS_MAX
     }
+}
+
+/// The file was written by something else: what is in it cannot be sent, ever.
+fn drop_unreadable(store: &Store, id: u64) {
+    tracing::error!(item = id, "a stored stanza is unreadable and was dropped");
+    store.remove(&[id]);
 }
