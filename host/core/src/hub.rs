@@ -5,6 +5,7 @@
 //! never does I/O, reads a clock or waits.
 
 mod actions;
+mod asks;
 mod checks;
 mod concentrator;
 mod controls;
@@ -32,7 +33,7 @@ use minidom::Element;
 use crate::model::{Event, Timestamp};
 use crate::policy::Policy;
 use crate::wire::stanza::{Kind, Message, Request};
-use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, ns, roster, sensor, stanza, subscribe};
+use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, sensor, stanza, subscribe};
 
 /// When peers get the oldest element names, which slixmpp wants (interop-clients §3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub struct Hub {
     subscriptions: subscriptions::Subscriptions,
     watches: watches::Watches,
     friends: friends::Friends,
+    asks: asks::Asks,
     receipts: receipts::Receipts,
     timers: timers::Timers,
     /// What mappers were asked and have not completed.
@@ -137,6 +139,7 @@ impl Hub {
             subscriptions: subscriptions::Subscriptions::default(),
             watches: watches::Watches::default(),
             friends: friends::Friends::default(),
+            asks: asks::Asks::default(),
             receipts: receipts::Receipts::default(),
             timers: timers::Timers::default(),
             requests: BTreeMap::new(),
@@ -152,12 +155,10 @@ impl Hub {
         match incoming.kind {
             Kind::Request(request) => self.handle_request(asker, request, now),
             Kind::Unreadable(fault) => self.refuse(&asker, &fault),
-            Kind::Answer { error: None, payload: Some(payload) } if payload.is("query", ns::ROSTER) => {
-                if self.is_own(incoming.from.as_ref()) {
-                    self.roster_changed(roster::parse(&payload));
-                }
+            Kind::Answer { error, payload } => {
+                let outcome = error.map_or(Ok(payload), Err);
+                self.answered(asker.from.as_ref(), &asker.id, outcome, now);
             }
-            Kind::Answer { .. } => {}
             Kind::Message(message) => self.handle_message(incoming.from, message, now),
             Kind::Presence(presence) => {
                 if let Some(from) = incoming.from.filter(|from| !self.is_me(from)) {
@@ -229,9 +230,10 @@ impl Hub {
     }
 
     /// A new session is bound; not for one that was resumed.
-    pub fn session_online(&mut self, me: FullJid, _now: Timestamp) {
+    pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
         self.config.me = Some(me);
-        self.greet();
+        self.asks_lost(now);
+        self.greet(now);
     }
 
     /// The session is gone and was not resumed: nobody is known to be online. Readouts and subscriptions live on, since their answers
@@ -260,6 +262,7 @@ impl Hub {
                 Timer::Interval(number, key) => self.interval_over(number, key, now),
                 Timer::Offline(number) => self.away_too_long(number),
                 Timer::Watch(number) => self.watch_over(number),
+                Timer::Ask(number) => self.ask_overdue(number, now),
             }
         }
     }

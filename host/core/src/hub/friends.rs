@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jid::{BareJid, Jid};
 
 use super::Hub;
+use super::asks::Purpose;
 use crate::model::{Timestamp, limits};
 use crate::wire::roster::{self, Subscription};
-use crate::wire::stanza::{Availability, Presence, presence, request};
+use crate::wire::stanza::{Availability, Presence, presence};
 
 /// What is known of peers.
 #[derive(Debug, Default)]
@@ -39,17 +40,16 @@ impl Friends {
     }
 
     /// Whether we are sent the peer's presence.
-    fn sees(&self, peer: &BareJid) -> bool {
+    pub(super) fn sees(&self, peer: &BareJid) -> bool {
         matches!(self.roster.get(peer), Some(Subscription::To | Subscription::Both))
     }
 }
 
 impl Hub {
     /// Says that we are here, and asks who our contacts are.
-    pub(super) fn greet(&mut self) {
+    pub(super) fn greet(&mut self, now: Timestamp) {
         self.friends.all_unknown();
-        let id = self.stanza_id();
-        self.send(request(None, &id, false, roster::get()));
+        self.ask_peer(None, false, roster::get(), Purpose::Roster, now);
         let caps = self.caps().to_element();
         self.send(presence(Availability::Available, None, [caps]));
     }

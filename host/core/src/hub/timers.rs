@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Offline(u64),
     /// A concentrator subscription runs out.
     Watch(u64),
+    /// Nobody answered an iq of ours.
+    Ask(u64),
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

@@ -105,6 +105,10 @@ pub const SUBSCRIBER_AWAY_MS_MAX: u64 = 600_000;
 pub const WATCHES_PER_CALLER_MAX: usize = 64;
 /// Subscriptions to what happens in data sources, in all: every one is looked at for every node that changes.
 pub const WATCHES_MAX: usize = 1024;
+/// Iqs of ours that await an answer: then whatever wants to ask is refused, not forgotten.
+pub const ASKS_MAX: usize = 4096;
+/// How long somebody may take to answer an iq of ours, in milliseconds: a queued thing on a slow link, not a dead one.
+pub const ASK_DEADLINE_MS: u64 = 30_000;
 /// Full JIDs of which we remember that they are online.
 pub const CONTACTS_MAX: usize = 10_000;
 /// Strangers' presence subscriptions that wait for a decision: the server repeats what we do not keep.

@@ -1,6 +1,7 @@
 //! Presence subscriptions, the roster, and who is online.
 
 use super::world::*;
+use crate::hub::Output;
 use crate::model::FullJid;
 
 #[test]
@@ -84,4 +85,27 @@ fn what_cannot_be_read_is_refused_and_answers_are_not_answered() {
 fn our_own_account_needs_a_rule_like_everybody() {
     let read = "<req xmlns='urn:nf:iot:sd:1.0' id='r1'><nd id='lamp'/></req>";
     assert_eq!(World::new().hear(&format!("<iq type='get' id='q'>{read}</iq>")), ["- error cancel forbidden"]);
+}
+
+#[test]
+fn an_answer_counts_only_from_whom_was_asked_and_only_in_time() {
+    let mut world = World::new();
+    world.hub.session_online(FullJid::new(ME).unwrap(), world.now);
+    let Some(Output::Stanza { stanza, .. }) = world.hub.poll_output() else { panic!("asks for its contacts") };
+    world.drain();
+    let id = stanza.attr("id").unwrap().to_owned();
+    let due = world.hub.poll_timeout().unwrap();
+    let answer = |from: &str| {
+        format!(
+            "<iq type='result' from='{from}' to='{ME}' id='{id}'><query xmlns='jabber:iq:roster'>\
+             <item jid='eve@evil.example' subscription='both'/></query></iq>"
+        )
+    };
+    world.hear(&answer(EVE));
+    assert_eq!(world.hub.poll_timeout(), Some(due), "still waits");
+    world.now = due;
+    world.hub.handle_timeout(world.now);
+    assert_eq!(world.hub.poll_timeout(), None, "has given up");
+    world.hear(&answer("bridge@example.org"));
+    assert!(!world.hub.friends.sees(&"eve@evil.example".parse().unwrap()), "too late");
 }

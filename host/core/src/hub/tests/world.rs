@@ -135,7 +135,10 @@ impl World {
             assert_eq!(world.act(bridge, Action::PutNode(Box::new(node))), Vec::<String>::new());
         }
         world.hub.session_online(FullJid::new(ME).unwrap(), world.now);
+        let Some(Output::Stanza { stanza, .. }) = world.hub.poll_output() else { panic!("asks for its contacts") };
         world.drain();
+        let id = stanza.attr("id").unwrap();
+        world.hear(&format!("<iq type='result' to='{ME}' id='{id}'><query xmlns='jabber:iq:roster'/></iq>"));
         world
     }
 

@@ -1,0 +1,114 @@
+//! What we ask others: iqs of ours that await an answer.
+//!
+//! Owns who was asked, on whose behalf, and until when. Every ask ends exactly once: by an answer of the one who was asked (RFC 6120
+//! §8.2.3), by its deadline, or with the session. What an answer means is for whoever asked: [`Purpose`] says who that is.
+
+use std::collections::BTreeMap;
+
+use jid::Jid;
+use minidom::Element;
+
+use super::Hub;
+use super::timers::Timer;
+use crate::model::{Timestamp, limits};
+use crate::wire::stanza::{Condition, FaultKind, StanzaFault, request};
+use crate::wire::{ns, roster};
+
+/// Why something was asked; one case for each asker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Who our contacts are.
+    Roster,
+}
+
+/// What came of an ask: the payload of a result, or why there is none.
+pub(super) type Answered = Result<Option<Element>, StanzaFault>;
+
+#[derive(Debug)]
+struct Ask {
+    to: Option<Jid>,
+    purpose: Purpose,
+    deadline: Timestamp,
+}
+
+/// Asks that are not answered yet, by the number in their stanza's id.
+#[derive(Debug, Default)]
+pub(super) struct Asks(BTreeMap<u64, Ask>);
+
+impl Asks {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes the ask that this stanza answers. Our account's server answers as nobody, or in our own name.
+    fn take(&mut self, id: &str, from: Option<&Jid>, is_own: bool) -> Option<(u64, Ask)> {
+        let number = u64::from_str_radix(id.strip_prefix('q')?, 16).ok()?;
+        let ask = self.0.get(&number)?;
+        let is_answerer = match &ask.to {
+            Some(to) => from == Some(to),
+            None => is_own,
+        };
+        if !is_answerer {
+            return None;
+        }
+        self.0.remove(&number).map(|ask| (number, ask))
+    }
+}
+
+impl Hub {
+    /// Sends an iq; `set` when it changes something; to nobody: to our own account's server. The answer comes to [`Hub::ask_ended`].
+    pub(super) fn ask_peer(&mut self, to: Option<&Jid>, set: bool, payload: Element, purpose: Purpose, now: Timestamp) {
+        if self.asks.len() >= limits::ASKS_MAX {
+            return self.ask_ended(
+                purpose,
+                Err(StanzaFault::overload("Too many requests of ours are unanswered.")),
+                now,
+            );
+        }
+        let number = self.item();
+        let deadline = now.plus_ms(limits::ASK_DEADLINE_MS);
+        self.timers.set(deadline, Timer::Ask(number));
+        self.asks.0.insert(number, Ask { to: to.cloned(), purpose, deadline });
+        self.send(request(to, &format!("q{number:x}"), set, payload));
+    }
+
+    /// An iq result or error arrived. What nobody asked for is ignored.
+    pub(super) fn answered(&mut self, from: Option<&Jid>, id: &str, outcome: Answered, now: Timestamp) {
+        let is_own = self.is_own(from);
+        let Some((number, ask)) = self.asks.take(id, from, is_own) else { return };
+        self.timers.cancel(ask.deadline, Timer::Ask(number));
+        self.ask_ended(ask.purpose, outcome, now);
+    }
+
+    /// Nobody answered in time.
+    pub(super) fn ask_overdue(&mut self, number: u64, now: Timestamp) {
+        if let Some(ask) = self.asks.0.remove(&number) {
+            self.ask_ended(ask.purpose, Err(no_answer("No answer in time.")), now);
+        }
+    }
+
+    /// The session is another: answers to what was asked in the last one will not come.
+    pub(super) fn asks_lost(&mut self, now: Timestamp) {
+        for (number, ask) in std::mem::take(&mut self.asks.0) {
+            self.timers.cancel(ask.deadline, Timer::Ask(number));
+            self.ask_ended(ask.purpose, Err(no_answer("The connection broke before the answer.")), now);
+        }
+    }
+
+    /// Tells whoever asked.
+    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, _now: Timestamp) {
+        match purpose {
+            Purpose::Roster => {
+                if let Ok(Some(payload)) = outcome
+                    && payload.is("query", ns::ROSTER)
+                {
+                    self.roster_changed(roster::parse(&payload));
+                }
+            }
+        }
+    }
+}
+
+fn no_answer(why: &str) -> StanzaFault {
+    StanzaFault::new(FaultKind::Wait, Condition::RemoteServerTimeout).with_text(why)
+}
