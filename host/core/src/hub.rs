@@ -174,7 +174,7 @@ impl Hub {
         match message {
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
-            Message::Bounce(_) | Message::Sensor(_) | Message::Other => {}
+            Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Other => {}
         }
     }
 

@@ -11,7 +11,7 @@ mod read;
 use jid::Jid;
 use minidom::Element;
 
-pub use build::{Availability, error, message, presence, request, result};
+pub use build::{Availability, error, is_for, message, presence, received, request, result};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
 pub use read::read;
@@ -83,6 +83,8 @@ pub enum Request {
 pub enum Message {
     /// Part of a readout or of a subscription.
     Sensor(sensor::Answer),
+    /// What happened to a node of a data source that we subscribed to.
+    Node(concentrator::NodeEvent),
     /// A control operation that nobody is told the outcome of.
     Control(control::Set),
     /// One of ours that could not be delivered.

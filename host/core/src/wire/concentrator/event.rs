@@ -3,7 +3,7 @@
 use minidom::Element;
 
 use super::super::dialect::Dialect;
-use super::super::xml::{Tag, with_node};
+use super::super::xml::{Tag, node_of, text_of, with_node};
 use super::node::{HealthState, NodeInfo, NodeMessage};
 use crate::model::{NodeRef, Timestamp};
 
@@ -49,9 +49,43 @@ pub fn event(dialect: Dialect, event: &NodeEvent, at: Timestamp) -> Element {
     .build()
 }
 
+impl NodeEvent {
+    /// The subscriber's side: reads a message's payload, in any generation. None: it tells of no node.
+    pub fn parse(payload: &Element) -> Option<Self> {
+        let long = Dialect::from_concentrator_ns(&payload.ns())?.is_long();
+        let node = || Some(node_of(payload, long)).filter(|node| !node.id.is_empty());
+        match payload.name() {
+            "nodeAdded" => {
+                let [id, partition] = sibling_names(long);
+                let after = payload.attr(id).filter(|id| !id.is_empty()).map(|id| NodeRef {
+                    id: id.to_owned(),
+                    source: node_of(payload, long).source,
+                    partition: text_of(payload, partition),
+                });
+                Some(Self::Added { after, node: NodeInfo::parse(payload, long)? })
+            }
+            "nodeUpdated" => {
+                let old_id = payload.attr(if long { "oldId" } else { "oid" }).filter(|id| !id.is_empty());
+                Some(Self::Updated { old_id: old_id.map(str::to_owned), node: NodeInfo::parse(payload, long)? })
+            }
+            "nodeStatusChanged" => Some(Self::Status {
+                node: node()?,
+                state: HealthState::from_attribute(payload.attr("state")),
+                messages: payload.children().filter_map(NodeMessage::parse).collect(),
+            }),
+            "nodeRemoved" => node().map(Self::Removed),
+            _ => None,
+        }
+    }
+}
+
+const fn sibling_names(long: bool) -> [&'static str; 2] {
+    if long { ["afterNodeId", "afterNodeCacheType"] } else { ["aid", "apt"] }
+}
+
 fn with_sibling(tag: Tag, after: Option<&NodeRef>, long: bool) -> Tag {
     let Some(after) = after else { return tag };
-    let [id, partition] = if long { ["afterNodeId", "afterNodeCacheType"] } else { ["aid", "apt"] };
+    let [id, partition] = sibling_names(long);
     tag.attr(id, &after.id).filled(partition, &after.partition)
 }
 
@@ -94,5 +128,27 @@ mod tests {
         assert_eq!(event(Dialect::Ieee, &renamed, Timestamp(0)).attr("oid"), Some("m9"));
         let removed = event(Dialect::Nf, &NodeEvent::Removed(node().node), Timestamp(0));
         assert_eq!((removed.name(), removed.attr("id")), ("nodeRemoved", Some("m1")));
+    }
+
+    #[test]
+    fn every_event_is_read_as_it_was_written_in_every_generation() {
+        let at = Timestamp::parse("2025-03-01T10:05:00Z").unwrap();
+        let message =
+            NodeMessage { at, kind: MessageKind::Error, event_id: "Offline".to_owned(), text: "No.".to_owned() };
+        let after = Some(NodeRef { partition: "p".to_owned(), ..NodeRef::new("m0", "MeteringTopology") });
+        let events = [
+            NodeEvent::Added { after, node: node() },
+            NodeEvent::Updated { old_id: Some("m9".to_owned()), node: node() },
+            NodeEvent::Status { node: node().node, state: HealthState::ErrorSigned, messages: vec![message] },
+            NodeEvent::Removed(node().node),
+        ];
+        for dialect in Dialect::ALL {
+            for told in &events {
+                let written: Element = String::from(&event(dialect, told, at)).parse().unwrap();
+                assert_eq!(NodeEvent::parse(&written).as_ref(), Some(told), "{dialect:?}");
+            }
+        }
+        assert_eq!(NodeEvent::parse(&"<nodeRemoved xmlns='urn:nf:iot:concentrator:1.0'/>".parse().unwrap()), None);
+        assert_eq!(NodeEvent::parse(&"<nodeRemoved xmlns='other' id='m1'/>".parse().unwrap()), None);
     }
 }

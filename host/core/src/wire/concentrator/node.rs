@@ -36,7 +36,7 @@ impl HealthState {
         STATES.iter().find(|(state, _)| *state == self).map_or("None", |(_, name)| name)
     }
 
-    fn from_attribute(text: Option<&str>) -> Self {
+    pub(super) fn from_attribute(text: Option<&str>) -> Self {
         STATES.iter().find(|(_, name)| Some(*name) == text).map_or(Self::None, |(state, _)| *state)
     }
 }

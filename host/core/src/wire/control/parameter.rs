@@ -4,8 +4,8 @@ use super::super::dialect::Dialect;
 use super::super::form::{Choice, Form, FormField, Method, Page, Validation};
 use super::super::lexical;
 use super::answer::Refusal;
-use super::request::Parameter;
-use crate::model::{Constraint, Field, Value, ValueType};
+use super::request::{NO_PARAMETERS, Parameter};
+use crate::model::{Constraint, Field, FieldKinds, Value, ValueType};
 
 /// A value as it was given.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,6 +161,58 @@ pub fn typed(field: &FormField, text: &str, dialect: Dialect) -> Result<Paramete
         Some(value) => Ok(Parameter { name, given: Given::Typed { value, value_type } }),
         None => Err(Refusal::Syntax(name)),
     }
+}
+
+/// The client's side: the parameter behind a form's field, with what may be set. None: it is none, or only shown.
+pub fn parameter_of(field: &FormField) -> Option<Field> {
+    let is_shown = field.read_only || matches!(field.field_type.as_str(), "fixed" | "hidden");
+    if field.var.is_empty() || is_shown || NO_PARAMETERS.contains(&field.var.as_str()) {
+        return None;
+    }
+    let members: Vec<String> = match is_closed(field) {
+        true => field.options.iter().map(|choice| choice.value.clone()).collect(),
+        false => Vec::new(),
+    };
+    let value_type = match type_of(field) {
+        ValueType::Text if !members.is_empty() => ValueType::Enumeration,
+        value_type => value_type,
+    };
+    Some(Field {
+        name: field.var.clone(),
+        value_type,
+        unit: String::new(),
+        kinds: FieldKinds::MOMENTARY,
+        control: Some(Constraint { members, ..limits_of(field) }),
+        label: field.label.clone(),
+        description: field.description.clone(),
+    })
+}
+
+fn limits_of(field: &FormField) -> Constraint {
+    let number = |text: &Option<String>| {
+        text.as_deref().and_then(|text| text.trim().parse().ok()).filter(|n: &f64| n.is_finite())
+    };
+    match field.validation.as_ref().map(|validation| &validation.method) {
+        Some(Method::Range { min, max }) => {
+            Constraint { minimum: number(min), maximum: number(max), ..Constraint::default() }
+        }
+        Some(Method::Regex(pattern)) if type_of(field) == ValueType::Text => {
+            Constraint { pattern: Some(pattern.clone()), ..Constraint::default() }
+        }
+        _ => Constraint::default(),
+    }
+}
+
+/// The client's side: a value as the parameter of this type that a thing of this generation understands.
+///
+/// With short names a member of an enumeration goes as a form's text, for the same reason as in [`typed`].
+pub fn parameter(name: &str, value: &Value, value_type: ValueType, dialect: Dialect) -> Parameter {
+    let given = match value {
+        Value::Member(member) if !dialect.is_long() => Given::Written(member.clone()),
+        Value::Member(member) => Given::Typed { value: Value::Text(member.clone()), value_type: ValueType::Text },
+        value => Given::Typed { value: value.clone(), value_type },
+    };
+    Parameter { name: name.to_owned(), given }
 }
 
 /// Whether only the options are accepted.
@@ -338,5 +390,28 @@ mod tests {
             validation,
             Validation { datatype: "xdc:colorAlpha".to_owned(), method: Method::Regex("^[0-9a-fA-F]{8}$".to_owned()) }
         );
+    }
+
+    #[test]
+    fn a_form_tells_what_may_be_set_as_it_was_declared() {
+        let members = Constraint { members: vec!["a".to_owned(), "b".to_owned()], ..Constraint::default() };
+        let range = Constraint { minimum: Some(-1.5), maximum: Some(30.0), ..Constraint::default() };
+        let pattern = Constraint { pattern: Some("[a-z]+".to_owned()), ..Constraint::default() };
+        for (value_type, constraint) in [
+            (ValueType::Enumeration, members),
+            (ValueType::Quantity, range),
+            (ValueType::Text, pattern),
+            (ValueType::Boolean, Constraint::default()),
+            (ValueType::Duration, Constraint::default()),
+        ] {
+            let declared = field(value_type, constraint);
+            let shown = form("t", &[FormParameter { field: &declared, current: None, page: "" }]);
+            let read = parameter_of(
+                &Form::parse(&String::from(&shown.to_element(Dialect::Nf.control_ns())).parse().unwrap()).fields[0],
+            );
+            assert_eq!(read.map(|read| (read.value_type, read.control)), Some((value_type, declared.control.clone())));
+        }
+        assert_eq!(parameter_of(&FormField { var: "xdd session".to_owned(), ..FormField::default() }), None);
+        assert_eq!(parameter_of(&FormField { var: "a".to_owned(), read_only: true, ..FormField::default() }), None);
     }
 }

@@ -34,7 +34,7 @@ const TYPES: [(ValueType, &str, &str); 12] = [
 ];
 
 /// Variables of forms that are no parameters.
-const NO_PARAMETERS: [&str; 2] = ["FORM_TYPE", "xdd session"];
+pub(super) const NO_PARAMETERS: [&str; 2] = ["FORM_TYPE", "xdd session"];
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq)]

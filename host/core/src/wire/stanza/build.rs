@@ -3,7 +3,7 @@
 use jid::Jid;
 use minidom::Element;
 
-use super::super::{ns, xml::Tag};
+use super::super::{ns, xml, xml::Tag};
 use super::fault::StanzaFault;
 
 /// The answer to an iq.
@@ -58,6 +58,17 @@ pub fn presence(availability: Availability, to: Option<&Jid>, children: impl Int
         Availability::Unsubscribed => "unsubscribed",
     };
     addressed("presence", to, "").filled("type", kind).children(children).build()
+}
+
+/// Whether the stanza is addressed to exactly this JID.
+pub fn is_for(stanza: &Element, to: &Jid) -> bool {
+    stanza.attr("to") == Some(to.as_str())
+}
+
+/// A stanza of ours as its recipient gets it: with the sender that the server would have written.
+pub fn received(mut stanza: Element, from: &Jid) -> Element {
+    xml::set(&mut stanza, "from", from.as_str());
+    stanza
 }
 
 /// An iq always has an id, even an empty one; the others only if there is one.

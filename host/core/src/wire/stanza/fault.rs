@@ -204,6 +204,29 @@ impl From<&Failure> for StanzaFault {
     }
 }
 
+impl From<&StanzaFault> for Failure {
+    /// What a mapper is told when somebody else refused what it wanted.
+    fn from(fault: &StanzaFault) -> Self {
+        use Condition as C;
+        let code = match fault.condition {
+            C::BadRequest | C::NotAcceptable | C::JidMalformed => ReasonCode::InvalidArgument,
+            C::ItemNotFound | C::Gone => ReasonCode::NotFound,
+            C::FeatureNotImplemented | C::ServiceUnavailable => ReasonCode::NotSupported,
+            C::Forbidden | C::NotAllowed | C::NotAuthorized | C::RegistrationRequired | C::SubscriptionRequired => {
+                ReasonCode::AccessDenied
+            }
+            C::RecipientUnavailable | C::RemoteServerNotFound | C::Redirect => ReasonCode::Unreachable,
+            C::RemoteServerTimeout => ReasonCode::Timeout,
+            C::Conflict => ReasonCode::Busy,
+            C::ResourceConstraint | C::PolicyViolation => ReasonCode::QuotaExceeded,
+            C::UnexpectedRequest => ReasonCode::ProtocolViolation,
+            C::InternalServerError | C::UndefinedCondition => ReasonCode::Internal,
+        };
+        let text = fault.text.clone().unwrap_or_else(|| format!("The thing answered: {}.", fault.condition.as_str()));
+        Self::new(code, text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +253,14 @@ mod tests {
     #[test]
     fn an_empty_text_is_no_text() {
         assert_eq!(StanzaFault::bad_request("").text, None);
+    }
+
+    #[test]
+    fn what_was_refused_is_told_with_its_reason_and_its_text() {
+        let failure = |condition| Failure::from(&StanzaFault::new(FaultKind::Cancel, condition).with_text("No."));
+        assert_eq!(failure(Condition::Forbidden), Failure::new(ReasonCode::AccessDenied, "No."));
+        assert_eq!(failure(Condition::ItemNotFound).code, ReasonCode::NotFound);
+        let silent = Failure::from(&StanzaFault::new(FaultKind::Cancel, Condition::Conflict));
+        assert_eq!(silent, Failure::new(ReasonCode::Busy, "The thing answered: conflict."));
     }
 }

@@ -128,6 +128,9 @@ fn message_payload(payload: &Element) -> Option<Message> {
     if let Some(answer) = sensor::Answer::parse(payload) {
         return Some(Message::Sensor(answer));
     }
+    if let Some(event) = concentrator::NodeEvent::parse(payload) {
+        return Some(Message::Node(event));
+    }
     let dialect = Dialect::from_control_ns(&payload.ns())?;
     match control::Request::parse(payload, dialect) {
         Ok(control::Request::Set(set)) => Some(Message::Control(set)),
