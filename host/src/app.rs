@@ -118,7 +118,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (local, account) = connect(&config).await?;
     let server = local.as_ref().map(|local| local.address().to_string());
     let xmpp_status = XmppStatus { jid: account.jid.to_string(), server, state: "connecting".into(), reason: None };
-    let Contents { items, checkpoints, next_item } = contents;
+    let Contents { items, checkpoints, records, next_item } = contents;
     let mut app = App {
         hub: Hub::new(HubConfig {
             name: "tombolo".into(),
@@ -126,6 +126,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             policy: Policy::new(config.allow.clone()),
             // The clock makes ids that no earlier run used, unless it was set back.
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
+            kept: records,
             ..HubConfig::default()
         }),
         outbox: Outbox::new(store.clone(), items),
@@ -226,6 +227,7 @@ impl App {
             match output {
                 Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
                 Output::Event { bridge, event } => self.tell(&bridge, event),
+                Output::Keep { item, name, bytes } => self.store.record(&name, bytes, item),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }

@@ -1,11 +1,11 @@
-//! Durable state: the outbox's items and the bridges' checkpoints, in one redb file.
+//! Durable state: the outbox's items, the bridges' checkpoints and the hub's records, in one redb file.
 //!
 //! Owns the file, the one thread that touches it, and the moment at which something counts as durable. Never looks into an item:
-//! items are bytes with a number, checkpoints are bytes with a version.
+//! items are bytes with a number, checkpoints are bytes with a version, records are bytes with a name.
 //!
 //! Whatever is asked for while a transaction is under way waits for the next one, which takes all of it: one fsync for many
-//! readings. Within a transaction additions come first, then removals, then checkpoints, so that a checkpoint is never durable
-//! before the items that were handed over earlier.
+//! readings. Within a transaction additions come first, then removals, then checkpoints and records, so that a checkpoint is never
+//! durable before the items that were handed over earlier.
 
 mod file;
 mod writer;
@@ -41,6 +41,8 @@ pub struct Contents {
     pub items: Vec<(u64, Vec<u8>)>,
     /// The newest checkpoint of each bridge.
     pub checkpoints: BTreeMap<String, State>,
+    /// What the hub keeps for itself, by names of its own.
+    pub records: BTreeMap<String, Vec<u8>>,
     /// Greater than the number of any item there ever was.
     pub next_item: u64,
 }
@@ -131,6 +133,11 @@ impl Store {
     /// Lets go of a bridge's checkpoint.
     pub fn forget(&self, bridge: &str) {
         self.writer.checkpoint(bridge, None);
+    }
+
+    /// Keeps a record of the hub's, or lets go of it (none). With an item, answered by [`StoreEvent::Durable`].
+    pub fn record(&self, name: &str, bytes: Option<Vec<u8>>, item: Option<u64>) {
+        self.writer.record(name, bytes, item);
     }
 
     /// Writes what waits and ends the thread; false if the disk did not take it. Blocks; calls after it do nothing.
@@ -228,6 +235,21 @@ mod tests {
         let (_store, contents, _events) = open(place.path());
         let wanted = [("home".to_owned(), state(2, "new")), ("plant".to_owned(), state(7, ""))];
         assert_eq!(contents.checkpoints, BTreeMap::from(wanted));
+    }
+
+    #[test]
+    fn records_stay_until_they_are_let_go_and_are_told_durable_where_somebody_waits() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, _, mut events) = open(place.path());
+        store.record("a/1", Some(b"old".to_vec()), Some(7));
+        store.record("a/1", Some(b"new".to_vec()), None);
+        store.record("a/2", Some(Vec::new()), Some(9));
+        assert_eq!(durable(&mut events, 2), vec![7, 9]);
+        store.record("a/2", None, None);
+        assert!(store.close());
+        let (_store, contents, _events) = open(place.path());
+        assert_eq!(contents.records, BTreeMap::from([("a/1".to_owned(), b"new".to_vec())]));
+        assert_eq!(contents.next_item, 10);
     }
 
     #[test]

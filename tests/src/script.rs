@@ -98,6 +98,7 @@ impl Stage {
                     self.stanzas.push_back(stanza);
                 }
                 Output::Event { event, .. } => self.events.push_back(event),
+                Output::Keep { item, .. } => self.items.extend(item),
                 Output::Refused { .. } => {}
             }
         }

@@ -63,6 +63,8 @@ pub struct HubConfig {
     /// Where [`Output::Stanza`]'s items and the ids of stanzas begin: greater than any item that is still stored, below 2^52. The
     /// clock's microseconds do.
     pub first_item: u64,
+    /// What [`Output::Keep`] kept over a restart.
+    pub kept: BTreeMap<String, Vec<u8>>,
 }
 
 /// What a hub wants done.
@@ -75,6 +77,16 @@ pub enum Output {
         item: Option<u64>,
         /// What to send.
         stanza: Element,
+    },
+    /// To be kept over a restart, and handed to the next hub in [`HubConfig::kept`]. With an item: call [`Hub::handle_durable`] with it
+    /// as soon as the record would survive a crash.
+    Keep {
+        /// As in [`Output::Stanza`].
+        item: Option<u64>,
+        /// Names it: what it belongs to, a slash, and which. A later record of the same name replaces it.
+        name: String,
+        /// Its content; none: let go of it.
+        bytes: Option<Vec<u8>>,
     },
     /// For a bridge's mapper.
     Event {

@@ -19,21 +19,30 @@ const SCHEMA: u64 = 1;
 
 const ITEMS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("items");
 const CHECKPOINTS: TableDefinition<'_, &str, (u32, &[u8])> = TableDefinition::new("checkpoints");
+/// What the hub keeps for itself, by names of its own.
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 /// `schema`, and `next_item`.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// What one transaction writes: additions, then removals, then checkpoints (none: the checkpoint goes).
+/// What one transaction writes: additions, then removals, then checkpoints and records (none: it goes).
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) append: Vec<(u64, Vec<u8>)>,
     pub(super) remove: Vec<u64>,
     pub(super) checkpoints: BTreeMap<String, Option<State>>,
+    pub(super) records: BTreeMap<String, Option<Vec<u8>>>,
+    /// Items to be told durable with this batch that are no stanzas: somebody waits for a record.
+    pub(super) awaited: Vec<u64>,
 }
 
 impl Batch {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.append.is_empty() && self.remove.is_empty() && self.checkpoints.is_empty()
+        self.append.is_empty()
+            && self.remove.is_empty()
+            && self.checkpoints.is_empty()
+            && self.records.is_empty()
+            && self.awaited.is_empty()
     }
 }
 
@@ -107,7 +116,15 @@ fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
                 None => checkpoints.remove(bridge.as_str())?,
             };
         }
-        if let Some(last) = batch.append.iter().map(|(item, _)| *item).max() {
+        let mut records = transaction.open_table(RECORDS)?;
+        for (name, bytes) in &batch.records {
+            match bytes {
+                Some(bytes) => records.insert(name.as_str(), bytes.as_slice())?,
+                None => records.remove(name.as_str())?,
+            };
+        }
+        let appended = batch.append.iter().map(|(item, _)| *item);
+        if let Some(last) = appended.chain(batch.awaited.iter().copied()).max() {
             let mut meta = transaction.open_table(META)?;
             let next = meta.get("next_item")?.map_or(0, |next| next.value());
             meta.insert("next_item", next.max(last.saturating_add(1)))?;
@@ -121,6 +138,7 @@ fn prepare_tables(database: &Database) -> Result<(), redb::Error> {
     {
         transaction.open_table(ITEMS)?;
         transaction.open_table(CHECKPOINTS)?;
+        transaction.open_table(RECORDS)?;
         let mut meta = transaction.open_table(META)?;
         let is_new = meta.get("schema")?.is_none();
         if is_new {
@@ -144,6 +162,10 @@ fn read(database: &Database) -> Result<(u64, Contents), redb::Error> {
         let (bridge, state) = entry?;
         let (version, bytes) = state.value();
         contents.checkpoints.insert(bridge.value().to_owned(), State { version, bytes: bytes.to_vec() });
+    }
+    for entry in transaction.open_table(RECORDS)?.iter()? {
+        let (name, bytes) = entry?;
+        contents.records.insert(name.value().to_owned(), bytes.value().to_vec());
     }
     Ok((schema, contents))
 }

@@ -79,6 +79,13 @@ impl Writer {
         self.shared.wake.notify_one();
     }
 
+    pub(super) fn record(&self, name: &str, bytes: Option<Vec<u8>>, item: Option<u64>) {
+        let mut pending = self.shared.lock();
+        pending.batch.records.insert(name.to_owned(), bytes);
+        pending.batch.awaited.extend(item);
+        self.shared.wake.notify_one();
+    }
+
     pub(super) fn close(&self) -> bool {
         self.shared.lock().is_closing = true;
         self.shared.wake.notify_one();
@@ -119,6 +126,8 @@ impl Shared {
         batch.append.extend(later.append);
         batch.remove.extend(later.remove);
         batch.checkpoints.extend(later.checkpoints);
+        batch.records.extend(later.records);
+        batch.awaited.extend(later.awaited);
         pending.batch = batch;
     }
 
@@ -158,7 +167,8 @@ impl Scribe {
     }
 
     fn write(&mut self, batch: Batch) -> bool {
-        let appended: Vec<u64> = batch.append.iter().map(|(item, _)| *item).collect();
+        let mut appended: Vec<u64> = batch.append.iter().map(|(item, _)| *item).chain(batch.awaited.clone()).collect();
+        appended.sort_unstable();
         match self.commit(&batch) {
             Ok(()) => {
                 if std::mem::take(&mut self.is_failing) {

@@ -126,7 +126,15 @@ impl World {
 
     pub(super) fn with(downgrade: Downgrade) -> Self {
         let (name, version) = ("tombolo".into(), "0.1".into());
-        let hub = Hub::new(HubConfig { me: None, name, version, policy: rules(), downgrade, first_item: 100 });
+        let hub = Hub::new(HubConfig {
+            me: None,
+            name,
+            version,
+            policy: rules(),
+            downgrade,
+            first_item: 100,
+            ..HubConfig::default()
+        });
         let mut world = Self { hub, now: Timestamp::parse("2025-03-01T10:00:00Z").unwrap(), items: Vec::new() };
         world.hub.bridge_added("home", "My home", world.now);
         world.hub.bridge_added("office", "", world.now);
@@ -166,7 +174,7 @@ impl World {
     pub(super) fn drain(&mut self) -> Vec<String> {
         let mut digests = Vec::new();
         while let Some(output) = self.hub.poll_output() {
-            if let Output::Stanza { item: Some(item), .. } = &output {
+            if let Output::Stanza { item: Some(item), .. } | Output::Keep { item: Some(item), .. } = &output {
                 self.items.push(*item);
             }
             digests.push(digest(&output));
@@ -245,6 +253,7 @@ pub(super) fn digest(output: &Output) -> String {
     match output {
         Output::Stanza { stanza, .. } => stanza_digest(stanza),
         Output::Event { bridge, event } => event_digest(bridge, event),
+        Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }
 }
