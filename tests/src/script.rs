@@ -9,8 +9,8 @@ use minidom::Element;
 use tombolo_core::hub::{Hub, HubConfig, Output};
 use tombolo_core::model::bridge::{Read, Report};
 use tombolo_core::model::{
-    Action, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Reading, Readout,
-    ReasonCode, Sample, Timestamp, Value, ValueType,
+    Action, BareJid, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Reading,
+    Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
 use tombolo_core::policy::{May, Policy, Rule};
 use tombolo_core::wire::{lexical, stanza};
@@ -18,12 +18,15 @@ use tombolo_core::wire::{lexical, stanza};
 use crate::pattern::mismatch;
 
 const ME: &str = "bridge@example.org/tombolo";
+/// Our domain, where a script says `component`.
+const DOMAIN: &str = "iot.example.org";
 const BRIDGE: &str = "home";
 const BEGIN: &str = "2026-01-31T12:00:00Z";
 
 /// Runs a script; an error names line and reason.
 pub fn run(script: &str) -> Result<(), String> {
-    let mut stage = Stage::new()?;
+    let is_component = script.lines().any(|line| line.trim_end() == "component");
+    let mut stage = Stage::new(is_component)?;
     let mut lines = script.lines().enumerate().peekable();
     while let Some((index, line)) = lines.next() {
         let line = line.trim_end();
@@ -42,6 +45,7 @@ pub fn run(script: &str) -> Result<(), String> {
 
 struct Stage {
     hub: Hub,
+    is_component: bool,
     now: Timestamp,
     stanzas: VecDeque<Element>,
     events: VecDeque<Event>,
@@ -51,25 +55,36 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Result<Self, String> {
+    fn new(is_component: bool) -> Result<Self, String> {
         let now = Timestamp::parse(BEGIN).ok_or("the clock")?;
-        let config =
-            HubConfig { name: "tombolo".into(), version: "0.1".into(), policy: rules(), ..HubConfig::default() };
+        let domain = BareJid::new(DOMAIN).map_err(|error| error.to_string())?;
+        let config = HubConfig {
+            name: "tombolo".into(),
+            version: "0.1".into(),
+            policy: rules(),
+            component: is_component.then_some(domain),
+            ..HubConfig::default()
+        };
         let mut hub = Hub::new(config);
         hub.bridge_added(BRIDGE, "The house", now);
         for node in house() {
             hub.handle_bridge(BRIDGE, Action::PutNode(Box::new(node)), now);
         }
-        hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, now);
+        match is_component {
+            true => hub.component_online(now),
+            false => hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, now),
+        }
         while hub.poll_output().is_some() {}
-        Ok(Self { hub, now, stanzas: VecDeque::new(), events: VecDeque::new(), items: Vec::new(), request: 0 })
+        let (stanzas, events, items) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Ok(Self { hub, is_component, now, stanzas, events, items, request: 0 })
     }
 
     fn step(&mut self, line: &str, block: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["->", who] => self.hear(who, block)?,
-            ["<-", who] => return self.expect_stanza(who, block),
+            ["component"] => {}
+            ["->", who, at @ ..] => self.hear(who, at, block)?,
+            ["<-", who, at @ ..] => return self.expect_stanza(who, at, block),
             [BRIDGE, "reports", node, values @ ..] => self.report(node, values, None)?,
             [BRIDGE, "answers", node, values @ ..] => self.report(node, values, Some(self.request))?,
             [BRIDGE, "completes"] => self.act(Action::Complete { id: self.request, outcome: Ok(()) }),
@@ -104,21 +119,38 @@ impl Stage {
         }
     }
 
+    /// The address of ours that a script names after the peer's: `lamp.home` for a node, nothing for all of them.
+    fn address(&self, at: &[&str]) -> Result<String, String> {
+        match (self.is_component, at) {
+            (false, []) => Ok(ME.to_owned()),
+            (true, []) => Ok(DOMAIN.to_owned()),
+            (true, [local]) => Ok(format!("{local}@{DOMAIN}")),
+            _ => Err("only a component has more than one address".to_owned()),
+        }
+    }
+
     /// As it comes from the session: mended, with the sender that the server vouches for.
-    fn hear(&mut self, who: &str, block: &str) -> Result<(), String> {
-        let element = parse(block, &format!("from='{}' to='{ME}'", jid(who)))?;
+    fn hear(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
+        let element = parse(block, &format!("from='{}' to='{}'", jid(who), self.address(at)?))?;
         self.hub.handle_stanza(&stanza::mend(element), self.now);
         Ok(())
     }
 
-    fn expect_stanza(&mut self, who: &str, block: &str) -> Result<(), String> {
+    fn expect_stanza(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
+        let from = self.is_component.then(|| self.address(at)).transpose()?;
         let found = self.stanzas.pop_front().ok_or("nothing was sent")?;
         if found.attr("to") != Some(jid(who).as_str()) {
             return Err(format!("went to {:?}: {}", found.attr("to"), String::from(&found)));
         }
+        if found.attr("from") != from.as_deref() {
+            return Err(format!("came from {:?}: {}", found.attr("from"), String::from(&found)));
+        }
         // The hub numbers its messages; a script does not repeat that.
         let id = if block.starts_with("<message") && !block.contains("<message id=") { "id='*'" } else { "" };
-        let pattern = parse(block, &format!("to='{}' {id}", jid(who)))?;
+        let pattern = parse(
+            block,
+            &format!("to='{}' {id} {}", jid(who), from.map(|from| format!("from='{from}'")).unwrap_or_default()),
+        )?;
         match mismatch(&pattern, &found) {
             None => Ok(()),
             Some(reason) => Err(format!("{reason}\n  found {}", String::from(&found))),

@@ -5,6 +5,7 @@
 //! never does I/O, reads a clock or waits.
 
 mod actions;
+mod addresses;
 mod asks;
 mod checks;
 mod concentrator;
@@ -25,6 +26,8 @@ mod watches;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use addresses::Peer;
+pub use friends::Contact;
 pub use things::{BridgeThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
@@ -50,8 +53,10 @@ pub enum Downgrade {
 /// What a hub is made of.
 #[derive(Clone, Debug, Default)]
 pub struct HubConfig {
-    /// Our address; none before the session is bound.
+    /// Our address as a client; none before the session is bound.
     pub me: Option<FullJid>,
+    /// The domain that we serve, as a component: then every node has an address of its own. None: we are a client.
+    pub component: Option<BareJid>,
     /// What we say that we are (XEP-0092).
     pub name: String,
     /// And its version.
@@ -125,10 +130,11 @@ pub struct Hub {
     items: u64,
 }
 
-/// To whom an iq's answer goes.
+/// To whom an iq's answer goes, and from which address of ours.
 #[derive(Clone, Debug)]
 struct Asker {
     from: Option<Jid>,
+    at: Option<Jid>,
     id: String,
 }
 
@@ -163,7 +169,11 @@ impl Hub {
     /// Everything that arrives on the XMPP session.
     pub fn handle_stanza(&mut self, stanza: &Element, now: Timestamp) {
         let incoming = stanza::read(stanza);
-        let asker = Asker { from: incoming.from.clone(), id: incoming.id.unwrap_or_default() };
+        let Ok(at) = self.addressed(incoming.to) else { return };
+        if at.is_some() && incoming.from.is_none() {
+            return;
+        }
+        let asker = Asker { from: incoming.from.clone(), at: at.clone(), id: incoming.id.unwrap_or_default() };
         match incoming.kind {
             Kind::Request(request) => self.handle_request(asker, request, now),
             Kind::Unreadable(fault) => self.refuse(&asker, &fault),
@@ -171,18 +181,21 @@ impl Hub {
                 let outcome = error.map_or(Ok(payload), Err);
                 self.answered(asker.from.as_ref(), &asker.id, outcome, now);
             }
-            Kind::Message(message) => self.handle_message(incoming.from, message, now),
+            Kind::Message(message) => {
+                if let Some(jid) = incoming.from {
+                    self.handle_message(Peer { jid, at }, message, now);
+                }
+            }
             Kind::Presence(presence) => {
-                if let Some(from) = incoming.from.filter(|from| !self.is_me(from)) {
-                    self.presence_changed(&from, &presence, now);
+                if let Some(jid) = incoming.from.filter(|from| !self.is_me(from)) {
+                    self.presence_changed(&Peer { jid, at }, &presence, now);
                 }
             }
             Kind::Other => {}
         }
     }
 
-    fn handle_message(&mut self, from: Option<Jid>, message: Message, now: Timestamp) {
-        let Some(from) = from else { return };
+    fn handle_message(&mut self, from: Peer, message: Message, now: Timestamp) {
         match message {
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
@@ -192,19 +205,25 @@ impl Hub {
 
     /// Requests that anybody may make; all others need to know who asks.
     fn handle_request(&mut self, asker: Asker, request: Request, now: Timestamp) {
-        let caller = self.caller(asker.from.as_ref());
+        if let Err(fault) = self.admit(&asker) {
+            return self.refuse(&asker, &fault);
+        }
+        let caller = self.caller(&asker);
         match request {
             Request::Ping => self.answer(&asker, None),
             Request::Version => {
                 let version = discovery::version(&self.config.name, &self.config.version);
                 self.answer(&asker, Some(version));
             }
-            Request::Disco(request) => self.discover(&asker, caller.map(|jid| jid.to_bare()).as_ref(), &request),
+            Request::Disco(request) => self.discover(&asker, caller.as_ref(), &request),
             Request::Roster(items) if self.is_own(asker.from.as_ref()) => {
                 self.roster_changed(items);
                 self.answer(&asker, None);
             }
-            Request::Roster(_) | Request::Unknown => self.refuse(&asker, &StanzaFault::service_unavailable()),
+            Request::Card if asker.at.is_some() => self.answer_card(&asker),
+            Request::Card | Request::Roster(_) | Request::Unknown => {
+                self.refuse(&asker, &StanzaFault::service_unavailable())
+            }
             request => match caller {
                 Some(caller) => self.handle_call(asker, caller, request, now),
                 None => self.refuse(&asker, &StanzaFault::forbidden()),
@@ -212,7 +231,7 @@ impl Hub {
         }
     }
 
-    fn handle_call(&mut self, asker: Asker, caller: Jid, request: Request, now: Timestamp) {
+    fn handle_call(&mut self, asker: Asker, caller: Peer, request: Request, now: Timestamp) {
         match request {
             Request::Sensor(sensor::Request::Read(read)) => self.read(asker, caller, read, now),
             Request::Sensor(sensor::Request::Cancel { dialect, id }) => {
@@ -227,10 +246,18 @@ impl Hub {
             }
             Request::Control(control::Request::Set(set)) => self.control(Some(asker), caller, &set, now),
             Request::Control(control::Request::GetForm(request)) => {
-                self.get_form(&asker, &caller.to_bare(), &request);
+                self.get_form(&asker, &caller, &request);
+            }
+            Request::Concentrator(_) if !caller.is_with_concentrator() => {
+                self.refuse(&asker, &StanzaFault::service_unavailable());
             }
             Request::Concentrator(request) => self.concentrate(&asker, &caller, &request, now),
-            Request::Ping | Request::Version | Request::Disco(_) | Request::Roster(_) | Request::Unknown => {}
+            Request::Ping
+            | Request::Version
+            | Request::Disco(_)
+            | Request::Card
+            | Request::Roster(_)
+            | Request::Unknown => {}
         }
     }
 
@@ -244,6 +271,12 @@ impl Hub {
     /// A new session is bound; not for one that was resumed.
     pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
         self.config.me = Some(me);
+        self.asks_lost(now);
+        self.greet(now);
+    }
+
+    /// The component is connected: its domain is ours from now on.
+    pub fn component_online(&mut self, now: Timestamp) {
         self.asks_lost(now);
         self.greet(now);
     }
@@ -290,31 +323,35 @@ impl Hub {
     }
 
     /// Who asked for a presence subscription and waits for the operator's decision.
-    pub fn waiting(&self) -> Vec<BareJid> {
+    pub fn waiting(&self) -> Vec<Contact> {
         self.friends.waiting().iter().cloned().collect()
     }
 
     /// Who asks. Without a sender it is our own account or its server.
-    fn caller(&self, from: Option<&Jid>) -> Option<Jid> {
-        from.cloned().or_else(|| self.config.me.as_ref().map(|me| me.to_bare().into()))
+    fn caller(&self, asker: &Asker) -> Option<Peer> {
+        let own = || self.config.me.as_ref().map(|me| me.to_bare().into());
+        Some(Peer { jid: asker.from.clone().or_else(own)?, at: asker.at.clone() })
     }
 
     /// Whether a stanza comes from our own account's server.
     fn is_own(&self, from: Option<&Jid>) -> bool {
-        from.is_none_or(|from| {
-            self.config.me.as_ref().is_some_and(|me| from.is_bare() && from.to_bare() == me.to_bare())
-        })
+        let is_account =
+            |from: &Jid| self.config.me.as_ref().is_some_and(|me| from.is_bare() && from.to_bare() == me.to_bare());
+        self.config.component.is_none() && from.is_none_or(is_account)
     }
 
     fn is_me(&self, from: &Jid) -> bool {
-        self.config.me.as_ref().is_some_and(|me| from == me)
+        match &self.config.component {
+            Some(domain) => from.domain() == domain.domain(),
+            None => self.config.me.as_ref().is_some_and(|me| from == me),
+        }
     }
 
     /// How to speak with a peer that asked in this generation.
-    fn profile(&self, peer: &Jid, dialect: Dialect) -> Profile {
+    fn profile(&self, peer: &Peer, dialect: Dialect) -> Profile {
         let is_old = match self.config.downgrade {
             Downgrade::Always => true,
-            Downgrade::Heuristic => self.friends.is_slixmpp(peer),
+            Downgrade::Heuristic => self.friends.is_slixmpp(&peer.jid),
             Downgrade::Never => false,
         };
         Profile { dialect, v0_2: dialect.is_long() && is_old }
@@ -335,34 +372,39 @@ impl Hub {
     }
 
     fn answer(&mut self, asker: &Asker, payload: Option<Element>) {
-        self.send(stanza::result(asker.from.as_ref(), &asker.id, payload));
+        self.send_from(asker.at.as_ref(), stanza::result(asker.from.as_ref(), &asker.id, payload));
     }
 
     fn refuse(&mut self, asker: &Asker, fault: &StanzaFault) {
-        self.send(stanza::error(asker.from.as_ref(), &asker.id, fault));
+        self.send_from(asker.at.as_ref(), stanza::error(asker.from.as_ref(), &asker.id, fault));
     }
 
-    fn message(&mut self, to: &Jid, payload: Element) {
+    fn message(&mut self, to: &Peer, payload: Element) {
         let id = self.stanza_id();
-        self.send(stanza::message(Some(to), &id, payload));
+        self.send_from(to.at.as_ref(), stanza::message(Some(&to.jid), &id, payload));
     }
 
-    fn messages(&mut self, to: &Jid, payloads: Vec<Element>) {
+    fn messages(&mut self, to: &Peer, payloads: Vec<Element>) {
         for payload in payloads {
             self.message(to, payload);
         }
     }
 
     /// A message that must survive a crash; gives its item.
-    fn durable_message(&mut self, to: &Jid, payload: Element) -> u64 {
+    fn durable_message(&mut self, to: &Peer, payload: Element) -> u64 {
         let item = self.item();
-        let stanza = stanza::message(Some(to), &format!("t{item:x}"), payload);
+        let stanza = stanza::message(Some(&to.jid), &format!("t{item:x}"), payload);
+        let stanza = stanza::sent_from(stanza, to.at.as_ref());
         self.outputs.push_back(Output::Stanza { item: Some(item), stanza });
         item
     }
 
     fn send(&mut self, stanza: Element) {
         self.outputs.push_back(Output::Stanza { item: None, stanza });
+    }
+
+    fn send_from(&mut self, at: Option<&Jid>, stanza: Element) {
+        self.send(stanza::sent_from(stanza, at));
     }
 
     fn tell(&mut self, bridge: &str, event: Event) {

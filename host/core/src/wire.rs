@@ -4,6 +4,7 @@
 //! by hand, because peers misspell and old generations disagree; writing follows the generation that was asked in. Nothing here decides
 //! anything, keeps state or does I/O: every codec is a plain function of an [`minidom::Element`], and so a fuzz target.
 
+pub mod address;
 pub mod concentrator;
 pub mod control;
 pub mod dialect;

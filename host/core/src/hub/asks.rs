@@ -69,7 +69,8 @@ impl Hub {
         let deadline = now.plus_ms(limits::ASK_DEADLINE_MS);
         self.timers.set(deadline, Timer::Ask(number));
         self.asks.0.insert(number, Ask { to: to.cloned(), purpose, deadline });
-        self.send(request(to, &format!("q{number:x}"), set, payload));
+        let domain = self.config.component.clone().map(Jid::from);
+        self.send_from(domain.as_ref(), request(to, &format!("q{number:x}"), set, payload));
     }
 
     /// An iq result or error arrived. What nobody asked for is ignored.

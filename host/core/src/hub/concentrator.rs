@@ -3,8 +3,9 @@
 //! Every bridge is a source. The union of all is a tree: bridges on top, ids of nodes prefixed with their bridge's name, so that two bridges
 //! may use the same id. What the caller may not see does not exist: not in a list, not as a child, not as a parent.
 
-use jid::{BareJid, Jid};
+use jid::BareJid;
 
+use super::addresses::Peer;
 use super::lookup::{Place, not_found, refusal, shown_in};
 use super::registry::{Entry, NodeKey, UNION};
 use super::{Asker, Hub};
@@ -17,7 +18,7 @@ use crate::wire::concentrator::{
 
 impl Hub {
     /// Answers an operation.
-    pub(super) fn concentrate(&mut self, asker: &Asker, caller: &Jid, request: &Request, now: Timestamp) {
+    pub(super) fn concentrate(&mut self, asker: &Asker, caller: &Peer, request: &Request, now: Timestamp) {
         let reply = match self.operate(caller, request, now) {
             Ok(answer) => concentrator::answer(request, &answer),
             Err(fault) => concentrator::refuse(request, fault),
@@ -33,8 +34,8 @@ impl Hub {
         }
     }
 
-    fn operate(&mut self, caller: &Jid, request: &Request, now: Timestamp) -> Result<Answer, StanzaFault> {
-        let bare = caller.to_bare();
+    fn operate(&mut self, caller: &Peer, request: &Request, now: Timestamp) -> Result<Answer, StanzaFault> {
+        let bare = caller.bare();
         self.config.policy.of(&bare).check().map_err(refusal)?;
         match &request.operation {
             Operation::Subscribe { source, ttl_s, detail, events, .. } => {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use jid::{BareJid, Jid};
+use jid::Jid;
 
+use super::addresses::Peer;
 use super::checks::is_allowed;
 use super::lookup::{Place, check_count, is_device_itself, not_found};
 use super::registry::{Entry, NodeKey};
@@ -24,7 +25,7 @@ pub(super) struct Controls(BTreeMap<u64, Control>);
 
 #[derive(Debug)]
 struct Control {
-    caller: Jid,
+    caller: Peer,
     /// None: asked in a message, so nobody is told.
     asker: Option<Asker>,
     dialect: Dialect,
@@ -48,7 +49,7 @@ impl Controls {
     }
 
     fn of(&self, caller: &Jid) -> usize {
-        self.0.values().filter(|control| control.caller == *caller).count()
+        self.0.values().filter(|control| control.caller.jid == *caller).count()
     }
 }
 
@@ -69,7 +70,7 @@ impl From<Refusal> for Denied {
 
 impl Hub {
     /// Answers `<set>`; without an asker it came in a message and nobody is answered.
-    pub(super) fn control(&mut self, asker: Option<Asker>, caller: Jid, set: &Set, now: Timestamp) {
+    pub(super) fn control(&mut self, asker: Option<Asker>, caller: Peer, set: &Set, now: Timestamp) {
         match self.plan(&caller, set) {
             Ok(writes) => self.execute(asker, caller, set, writes, now),
             Err(Denied(refusal)) => self.refuse_control(asker.as_ref(), set.dialect, &refusal),
@@ -82,11 +83,13 @@ impl Hub {
         }
     }
 
-    fn plan(&self, caller: &Jid, set: &Set) -> Result<Vec<Write>, Denied> {
+    fn plan(&self, caller: &Peer, set: &Set) -> Result<Vec<Write>, Denied> {
         let names: Vec<&str> = set.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         check_count(names.len())?;
-        let nodes = self.controllable(&caller.to_bare(), &set.nodes, &names)?;
-        if self.controls.len() >= limits::CONTROLS_MAX || self.controls.of(caller) >= limits::CONTROLS_PER_CALLER_MAX {
+        let nodes = self.controllable(caller, &set.nodes, &names)?;
+        if self.controls.len() >= limits::CONTROLS_MAX
+            || self.controls.of(&caller.jid) >= limits::CONTROLS_PER_CALLER_MAX
+        {
             return Err(StanzaFault::overload("Too many control operations at once.").into());
         }
         let writes = nodes.into_iter().map(|(key, permit)| {
@@ -100,20 +103,25 @@ impl Hub {
     /// The nodes that a request is about, each with the permit to control it.
     fn controllable(
         &self,
-        caller: &BareJid,
+        caller: &Peer,
         names: &[NodeRef],
         parameters: &[&str],
     ) -> Result<Vec<(NodeKey, ControlPermit)>, Denied> {
-        let access = self.config.policy.of(caller);
+        let access = self.config.policy.of(&caller.bare());
         access.check().map_err(|_| Refusal::Forbidden)?;
+        let seat = self.seat_seen(&access, caller.at.as_ref()).map_err(|_| Refusal::NodeNotFound)?;
         check_count(names.len())?;
+        if let Some(key) = seat.filter(|_| is_device_itself(names)) {
+            return Ok(vec![self.controllable_place(&access, Place::Node(key))?]);
+        }
         if is_device_itself(names) {
             return Ok(vec![self.only_controllable(&access, parameters)?]);
         }
         let mut found: BTreeMap<NodeKey, ControlPermit> = BTreeMap::new();
         let mut order = Vec::new();
         for name in names {
-            let (key, permit) = self.controllable_one(&access, name)?;
+            let (key, permit) =
+                self.controllable_place(&access, self.place_at(seat, name).ok_or(Refusal::NodeNotFound)?)?;
             if found.insert(key, permit).is_none() {
                 order.push(key);
             }
@@ -121,8 +129,8 @@ impl Hub {
         Ok(order.into_iter().filter_map(|key| found.remove_entry(&key)).collect())
     }
 
-    fn controllable_one(&self, access: &Access<'_>, name: &NodeRef) -> Result<(NodeKey, ControlPermit), Denied> {
-        match self.place(name).ok_or(Refusal::NodeNotFound)? {
+    fn controllable_place(&self, access: &Access<'_>, place: Place) -> Result<(NodeKey, ControlPermit), Denied> {
+        match place {
             Place::Bridge(bridge) if self.sees_bridge(access, &bridge) => Err(Refusal::NoParameters.into()),
             Place::Bridge(_) => Err(Refusal::NodeNotFound.into()),
             Place::Node(key) => {
@@ -157,7 +165,7 @@ impl Hub {
         }
     }
 
-    fn execute(&mut self, asker: Option<Asker>, caller: Jid, set: &Set, writes: Vec<Write>, now: Timestamp) {
+    fn execute(&mut self, asker: Option<Asker>, caller: Peer, set: &Set, writes: Vec<Write>, now: Timestamp) {
         let number = self.number();
         let deadline = now.plus_ms(limits::CONTROL_DEADLINE_MS);
         let parameter = match set.parameters.as_slice() {
@@ -238,7 +246,7 @@ impl Hub {
     }
 
     /// Answers `<getForm>`: what the caller may set, of several nodes what they have in common.
-    pub(super) fn get_form(&mut self, asker: &Asker, caller: &BareJid, request: &GetForm) {
+    pub(super) fn get_form(&mut self, asker: &Asker, caller: &Peer, request: &GetForm) {
         let form = self.form(caller, request).map(|form| form.to_element(request.dialect.control_ns()));
         match form {
             Ok(form) => self.answer(asker, Some(form)),
@@ -246,7 +254,7 @@ impl Hub {
         }
     }
 
-    fn form(&self, caller: &BareJid, request: &GetForm) -> Result<Form, Denied> {
+    fn form(&self, caller: &Peer, request: &GetForm) -> Result<Form, Denied> {
         let nodes = self.controllable(caller, &request.nodes, &[])?;
         let entries: Vec<(&Entry, &ControlPermit)> =
             nodes.iter().filter_map(|(key, permit)| Some((self.registry.get(*key)?, permit))).collect();

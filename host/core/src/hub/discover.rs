@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 
-use jid::{BareJid, Jid};
+use jid::Jid;
 
-use super::lookup::{Place, not_found, refusal};
-use super::registry::UNION;
+use super::addresses::Peer;
+use super::lookup::{Place, not_found};
+use super::registry::{NodeKey, UNION};
 use super::{Asker, Hub};
 use crate::model::{NodeRef, limits};
 use crate::policy::Access;
@@ -20,7 +21,7 @@ const CAPS_NODE: &str = "urn:tombolo";
 
 impl Hub {
     /// Answers service discovery.
-    pub(super) fn discover(&mut self, asker: &Asker, caller: Option<&BareJid>, request: &Request) {
+    pub(super) fn discover(&mut self, asker: &Asker, caller: Option<&Peer>, request: &Request) {
         let answer = match request {
             Request::Info { node } => {
                 self.describe(caller, node.as_deref()).map(|info| info.to_element(node.as_deref()))
@@ -39,26 +40,47 @@ impl Hub {
     }
 
     fn own_info(&self) -> Info {
-        Info::ours(&self.config.name)
+        match self.config.component {
+            Some(_) => Info::component(&self.config.name),
+            None => Info::ours(&self.config.name),
+        }
     }
 
-    fn describe(&self, caller: Option<&BareJid>, node: Option<&str>) -> Result<Info, StanzaFault> {
-        let Some(node) = node.filter(|node| !node.is_empty() && !self.is_caps(node)) else {
+    fn describe(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Info, StanzaFault> {
+        let node = node.filter(|node| !node.is_empty() && !self.is_caps(node));
+        let is_concentrator = caller.is_none_or(Peer::is_with_concentrator);
+        if is_concentrator && node.is_none() {
             return Ok(self.own_info());
-        };
-        let access = self.config.policy.of(caller.ok_or_else(StanzaFault::forbidden)?);
-        access.check().map_err(refusal)?;
-        let place = self.listed(&access, node)?;
-        Ok(self.node_features(&access, &place))
+        }
+        let caller = caller.ok_or_else(StanzaFault::forbidden)?;
+        let access = self.config.policy.of(&caller.bare());
+        let seat = self.seat_seen(&access, caller.at.as_ref())?;
+        let place = self.listed(&access, seat, node)?.ok_or_else(not_found)?;
+        let mut info = self.node_features(&access, &place);
+        if !is_concentrator && node.is_none() {
+            info.stand_alone();
+        }
+        Ok(info)
     }
 
     fn is_caps(&self, node: &str) -> bool {
         node.strip_prefix(CAPS_NODE).and_then(|rest| rest.strip_prefix('#')).is_some_and(|ver| ver == self.caps().ver)
     }
 
-    /// A node as items name it: a bridge, or `bridge/id`.
-    fn listed(&self, access: &Access<'_>, node: &str) -> Result<Place, StanzaFault> {
-        self.visible(access, &NodeRef::new(node, UNION))
+    /// A node as items name it: a bridge, or `bridge/id`; without a name, what stands at the address. None: everything.
+    fn listed(
+        &self,
+        access: &Access<'_>,
+        seat: Option<NodeKey>,
+        node: Option<&str>,
+    ) -> Result<Option<Place>, StanzaFault> {
+        let Some(node) = node.filter(|node| !node.is_empty()) else { return Ok(seat.map(Place::Node)) };
+        let place = self.visible(access, &NodeRef::new(node, UNION))?;
+        match (seat, &place) {
+            (None, _) => Ok(Some(place)),
+            (Some(seat), Place::Node(key)) if self.registry.ancestors(*key).contains(&seat) => Ok(Some(place)),
+            (Some(_), _) => Err(not_found()),
+        }
     }
 
     fn node_features(&self, access: &Access<'_>, place: &Place) -> Info {
@@ -86,26 +108,27 @@ impl Hub {
         Info { identities: vec![identity], features }
     }
 
-    fn items(&self, caller: Option<&BareJid>, node: Option<&str>, page: Option<&Page>) -> Result<Element, StanzaFault> {
+    fn items(&self, caller: Option<&Peer>, node: Option<&str>, page: Option<&Page>) -> Result<Element, StanzaFault> {
         let items = self.list(caller, node)?;
         let count = items.len();
         let range = part(&items, page.unwrap_or(&Page::default()))?;
         let is_whole = range.len() == count && page.is_none();
         let index = range.start;
         let items = items.get(range).unwrap_or_default();
-        let id = |item: Option<&Item>| item.map(|item| item.node.clone());
+        let id = |item: Option<&Item>| item.map(|item| page_id(item).to_owned());
         let place = page::Place { first: id(items.first()), index, last: id(items.last()), count };
         Ok(discovery::items(node, items, (!is_whole).then_some(&place)))
     }
 
-    fn list(&self, caller: Option<&BareJid>, node: Option<&str>) -> Result<Vec<Item>, StanzaFault> {
-        let access = self.config.policy.of(caller.ok_or_else(StanzaFault::forbidden)?);
-        access.check().map_err(refusal)?;
-        let places = match node.filter(|node| !node.is_empty()) {
+    fn list(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Vec<Item>, StanzaFault> {
+        let caller = caller.ok_or_else(StanzaFault::forbidden)?;
+        let access = self.config.policy.of(&caller.bare());
+        let seat = self.seat_seen(&access, caller.at.as_ref())?;
+        let places = match self.listed(&access, seat, node)? {
             None => self.roots(&access, UNION),
-            Some(node) => self.children(&access, &self.listed(&access, node)?),
+            Some(place) => self.children(&access, &place),
         };
-        let me = self.config.me.clone().map(Jid::from).ok_or_else(not_found)?;
+        let me = self.me().ok_or_else(not_found)?;
         Ok(places.iter().filter_map(|place| self.disco_item(place, &me)).collect())
     }
 
@@ -114,10 +137,21 @@ impl Hub {
             Place::Bridge(bridge) => (bridge.clone(), self.bridge_label(bridge)),
             Place::Node(key) => {
                 let entry = self.registry.get(*key)?;
+                if let Some(own) = self.address_of(*key) {
+                    return Some(Item { jid: own.into(), node: String::new(), name: entry.label().to_owned() });
+                }
                 (entry.name.to_string(), entry.label().to_owned())
             }
         };
         Some(Item { jid: me.clone(), node, name })
+    }
+
+    /// Who we are, for clients that show contacts (XEP-0054); whoever asks may see what stands at the address.
+    pub(super) fn answer_card(&mut self, asker: &Asker) {
+        let entry = self.seat(asker.at.as_ref()).ok().flatten().and_then(|key| self.registry.get(key));
+        let name = entry.map_or(&*self.config.name, |entry| entry.label());
+        let card = discovery::card(name);
+        self.answer(asker, Some(card));
     }
 
     fn bridge_label(&self, bridge: &str) -> String {
@@ -126,10 +160,15 @@ impl Hub {
     }
 }
 
+/// What tells an item from all others in its list.
+fn page_id(item: &Item) -> &str {
+    if item.node.is_empty() { item.jid.as_str() } else { &item.node }
+}
+
 /// The part of a list that is wanted, as far as it fits into one answer.
 fn part(items: &[Item], page: &Page) -> Result<Range<usize>, StanzaFault> {
     let position = |id: &String| {
-        items.iter().position(|item| item.node == *id).ok_or_else(|| StanzaFault::not_found("No such item."))
+        items.iter().position(|item| page_id(item) == id).ok_or_else(|| StanzaFault::not_found("No such item."))
     };
     let start = page.after.as_ref().map(position).transpose()?.map_or(0, |index| index + 1);
     let before = page.before.as_ref().filter(|id| !id.is_empty()).map(position).transpose()?;

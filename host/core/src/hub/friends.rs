@@ -4,27 +4,59 @@
 //! the bare JID anything, and waits otherwise: a stranger is not refused before the operator could say something.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jid::{BareJid, Jid};
 
 use super::Hub;
+use super::addresses::Peer;
 use super::asks::Purpose;
 use crate::model::{Timestamp, limits};
+use crate::wire::Element;
 use crate::wire::roster::{self, Subscription};
 use crate::wire::stanza::{Availability, Presence, presence};
+
+/// A person or thing, and the address of ours that it wants to see; none as a client, which has only one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Contact {
+    /// Who.
+    pub jid: BareJid,
+    /// Whom.
+    pub at: Option<BareJid>,
+}
+
+impl fmt::Display for Contact {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            Some(at) => write!(out, "{} for {at}", self.jid),
+            None => self.jid.fmt(out),
+        }
+    }
+}
+
+impl Contact {
+    fn of(peer: &Peer) -> Self {
+        Self { jid: peer.bare(), at: peer.at.as_ref().map(Jid::to_bare) }
+    }
+
+    fn peer(&self) -> Peer {
+        Peer { jid: self.jid.clone().into(), at: self.at.clone().map(Jid::from) }
+    }
+}
 
 /// What is known of peers.
 #[derive(Debug, Default)]
 pub(super) struct Friends {
     /// Full JIDs that are online, and whether they are slixmpp.
-    online: BTreeMap<Jid, bool>,
-    waiting: BTreeSet<BareJid>,
-    roster: BTreeMap<BareJid, Subscription>,
+    online: BTreeMap<Peer, bool>,
+    waiting: BTreeSet<Contact>,
+    roster: BTreeMap<Contact, Subscription>,
 }
 
 impl Friends {
     pub(super) fn is_slixmpp(&self, peer: &Jid) -> bool {
-        self.online.get(peer).copied().unwrap_or_default()
+        let own = self.online.range(Peer::first_of(peer)..).take_while(|(one, _)| one.jid == *peer);
+        own.into_iter().any(|(_, is_slixmpp)| *is_slixmpp)
     }
 
     pub(super) fn online(&self) -> usize {
@@ -35,13 +67,13 @@ impl Friends {
         self.online.clear();
     }
 
-    pub(super) fn waiting(&self) -> &BTreeSet<BareJid> {
+    pub(super) fn waiting(&self) -> &BTreeSet<Contact> {
         &self.waiting
     }
 
     /// Whether we are sent the peer's presence.
-    pub(super) fn sees(&self, peer: &BareJid) -> bool {
-        matches!(self.roster.get(peer), Some(Subscription::To | Subscription::Both))
+    pub(super) fn sees(&self, contact: &Contact) -> bool {
+        matches!(self.roster.get(contact), Some(Subscription::To | Subscription::Both))
     }
 }
 
@@ -49,6 +81,9 @@ impl Hub {
     /// Says that we are here, and asks who our contacts are.
     pub(super) fn greet(&mut self, now: Timestamp) {
         self.friends.all_unknown();
+        if self.config.component.is_some() {
+            return;
+        }
         self.ask_peer(None, false, roster::get(), Purpose::Roster, now);
         let caps = self.caps().to_element();
         self.send(presence(Availability::Available, None, [caps]));
@@ -57,12 +92,11 @@ impl Hub {
     /// The contact list, or a change of it; the caller has checked that it comes from our own server.
     pub(super) fn roster_changed(&mut self, items: Vec<roster::Item>) {
         for item in items {
+            let contact = Contact { jid: item.jid, at: None };
             match item.subscription {
-                Subscription::Remove => _ = self.friends.roster.remove(&item.jid),
-                _ if self.friends.roster.len() < limits::CONTACTS_MAX
-                    || self.friends.roster.contains_key(&item.jid) =>
-                {
-                    self.friends.roster.insert(item.jid, item.subscription);
+                Subscription::Remove => _ = self.friends.roster.remove(&contact),
+                _ if self.friends.roster.len() < limits::CONTACTS_MAX || self.friends.roster.contains_key(&contact) => {
+                    self.friends.roster.insert(contact, item.subscription);
                 }
                 _ => {}
             }
@@ -70,8 +104,8 @@ impl Hub {
     }
 
     /// Presence of a peer.
-    pub(super) fn presence_changed(&mut self, from: &Jid, what: &Presence, now: Timestamp) {
-        let bare = from.to_bare();
+    pub(super) fn presence_changed(&mut self, from: &Peer, what: &Presence, now: Timestamp) {
+        let contact = Contact::of(from);
         match what {
             Presence::Available { caps } => {
                 let is_slixmpp = caps.as_ref().is_some_and(|caps| caps.is_slixmpp());
@@ -81,55 +115,56 @@ impl Hub {
                 self.subscriber_back(from, now);
             }
             Presence::Unavailable => self.peer_away(from, now),
-            Presence::Subscribe => self.asked_for_presence(bare),
+            Presence::Subscribe => self.asked_for_presence(contact),
             Presence::Subscribed => {}
             Presence::Unsubscribe => {
-                self.friends.waiting.remove(&bare);
-                self.send(presence(Availability::Unsubscribed, Some(&bare.clone().into()), []));
-                if self.friends.sees(&bare) {
-                    self.send(presence(Availability::Unsubscribe, Some(&bare.clone().into()), []));
+                self.friends.waiting.remove(&contact);
+                self.send_presence(Availability::Unsubscribed, &contact, []);
+                if self.friends.sees(&contact) {
+                    self.send_presence(Availability::Unsubscribe, &contact, []);
                 }
-                self.drop_peer(&bare.into());
+                self.drop_peer(&contact.peer());
             }
             // Who only declines to show its own presence keeps what it has: many clients decline whatever they do not know.
-            Presence::Unsubscribed if self.friends.sees(&bare) => self.drop_peer(&bare.into()),
+            Presence::Unsubscribed if self.friends.sees(&contact) => self.drop_peer(&contact.peer()),
             Presence::Unsubscribed | Presence::Error | Presence::Other => {}
         }
     }
 
-    fn asked_for_presence(&mut self, bare: BareJid) {
-        if self.config.policy.knows(&bare) {
-            self.approve(&bare);
+    fn asked_for_presence(&mut self, contact: Contact) {
+        if self.config.policy.knows(&contact.jid) {
+            self.approve(&contact);
         } else if self.friends.waiting.len() < limits::WAITING_MAX {
-            self.friends.waiting.insert(bare);
+            self.friends.waiting.insert(contact);
         }
     }
 
-    fn approve(&mut self, bare: &BareJid) {
-        self.friends.waiting.remove(bare);
-        let to = Jid::from(bare.clone());
-        self.send(presence(Availability::Subscribed, Some(&to), []));
-        if !self.friends.sees(bare) {
+    fn approve(&mut self, contact: &Contact) {
+        self.friends.waiting.remove(contact);
+        self.send_presence(Availability::Subscribed, contact, []);
+        if !self.friends.sees(contact) {
             // Its presence tells when it comes and goes, and which client it is.
-            self.send(presence(Availability::Subscribe, Some(&to), []));
+            self.send_presence(Availability::Subscribe, contact, []);
         }
+    }
+
+    fn send_presence(&mut self, what: Availability, contact: &Contact, children: impl IntoIterator<Item = Element>) {
+        let Peer { jid, at } = contact.peer();
+        self.send_from(at.as_ref(), presence(what, Some(&jid), children));
     }
 
     /// Rules changed: those who waited may be welcome now.
     pub(super) fn reconsider_waiting(&mut self) {
-        let known = self.friends.waiting.iter().filter(|bare| self.config.policy.knows(bare)).cloned();
-        for bare in known.collect::<Vec<_>>() {
-            self.approve(&bare);
+        let known = self.friends.waiting.iter().filter(|contact| self.config.policy.knows(&contact.jid)).cloned();
+        for contact in known.collect::<Vec<_>>() {
+            self.approve(&contact);
         }
     }
 
     /// A peer, or with a bare JID all of it, went offline.
-    fn peer_away(&mut self, peer: &Jid, now: Timestamp) {
-        let is_gone = |jid: &Jid| concerns(peer, jid);
-        let gone: Vec<Jid> = self.friends.online.keys().filter(|jid| is_gone(jid)).cloned().collect();
-        for jid in &gone {
-            self.friends.online.remove(jid);
-        }
+    fn peer_away(&mut self, peer: &Peer, now: Timestamp) {
+        let is_gone = |one: &Peer| peer.concerns(one);
+        self.friends.online.retain(|one, _| !is_gone(one));
         for jid in self.subscribers(is_gone) {
             self.subscriber_away(&jid, now);
         }
@@ -138,18 +173,10 @@ impl Hub {
     }
 
     /// A peer, or with a bare JID all of it, wants nothing any more or cannot be reached.
-    pub(super) fn drop_peer(&mut self, peer: &Jid) {
-        let is_gone = |jid: &Jid| concerns(peer, jid);
+    pub(super) fn drop_peer(&mut self, peer: &Peer) {
+        let is_gone = |one: &Peer| peer.concerns(one);
         self.drop_readouts(is_gone);
         self.drop_subscriptions(is_gone);
         self.drop_watches(is_gone);
-    }
-}
-
-/// Whether what is said of a peer is said of this JID: a bare one speaks for all its resources.
-fn concerns(peer: &Jid, jid: &Jid) -> bool {
-    match peer.is_full() {
-        true => peer == jid,
-        false => peer.to_bare() == jid.to_bare(),
     }
 }

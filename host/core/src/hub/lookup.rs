@@ -5,9 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use jid::BareJid;
-
 use super::Hub;
+use super::addresses::Peer;
 use super::registry::{Entry, NodeKey, UNION};
 use crate::model::{NodeRef, limits};
 use crate::policy::{Access, Denial, ReadPermit};
@@ -17,8 +16,8 @@ use crate::wire::{Dialect, StanzaFault};
 #[derive(Clone, Debug)]
 pub(super) struct Readable {
     pub(super) key: NodeKey,
-    /// As the caller named it, so that it knows the answer for its own.
-    pub(super) shown: NodeRef,
+    /// As the caller named it, so that it knows the answer for its own; none for a thing that answers at its own address.
+    pub(super) shown: Option<NodeRef>,
     pub(super) permit: ReadPermit,
 }
 
@@ -66,20 +65,23 @@ impl Hub {
     /// The nodes that a readout or subscription is about.
     pub(super) fn readable(
         &self,
-        caller: &BareJid,
+        caller: &Peer,
         dialect: Dialect,
         names: &[NodeRef],
     ) -> Result<Selection, StanzaFault> {
-        let access = self.config.policy.of(caller);
-        access.check().map_err(refusal)?;
+        let access = self.config.policy.of(&caller.bare());
+        let seat = self.seat_seen(&access, caller.at.as_ref())?;
         check_count(names.len())?;
         if is_device_itself(names) {
-            return Ok(self.device_itself(&access, dialect));
+            return match seat {
+                Some(key) => self.thing_itself(&access, dialect, key),
+                None => Ok(self.device_itself(&access, dialect)),
+            };
         }
         let mut selection = Selection::default();
         let mut seen = BTreeSet::new();
         for name in names {
-            self.select(&access, dialect, name, &mut selection)?;
+            self.select(&access, dialect, (name, seat), &mut selection)?;
         }
         selection.nodes.retain(|node| seen.insert(node.key));
         Ok(selection)
@@ -93,19 +95,31 @@ impl Hub {
         }
         let nodes = self.registry.all().filter(|(_, entry)| !entry.node.fields.is_empty());
         let nodes = nodes.filter_map(|(key, entry)| {
-            Some(Readable { key, shown: entry.name.clone(), permit: access.read(&entry.name).ok()? })
+            Some(Readable { key, shown: Some(entry.name.clone()), permit: access.read(&entry.name).ok()? })
         });
         Selection { nodes: nodes.collect(), unreadable: Vec::new() }
+    }
+
+    /// At its own address a thing stands alone, and so do its values, except with long names, which always say whose they are
+    /// (sensor-data §4).
+    fn thing_itself(&self, access: &Access<'_>, dialect: Dialect, key: NodeKey) -> Result<Selection, StanzaFault> {
+        let entry = self.registry.get(key).ok_or_else(not_found)?;
+        let permit = access.read(&entry.name).map_err(refusal)?;
+        let shown = dialect.is_long().then(|| entry.name.clone());
+        if entry.node.fields.is_empty() {
+            return Ok(Selection { nodes: Vec::new(), unreadable: vec![(shown, "Node not readable.")] });
+        }
+        Ok(Selection { nodes: vec![Readable { key, shown, permit }], unreadable: Vec::new() })
     }
 
     fn select(
         &self,
         access: &Access<'_>,
         dialect: Dialect,
-        name: &NodeRef,
+        (name, seat): (&NodeRef, Option<NodeKey>),
         selection: &mut Selection,
     ) -> Result<(), StanzaFault> {
-        let place = self.place(name).ok_or_else(not_found)?;
+        let place = self.place_at(seat, name).ok_or_else(not_found)?;
         let own = match &place {
             Place::Bridge(bridge) => {
                 self.sees_bridge(access, bridge).then_some(()).ok_or_else(not_found)?;
@@ -114,7 +128,7 @@ impl Hub {
             Place::Node(key) => {
                 let entry = self.registry.get(*key).ok_or_else(not_found)?;
                 let permit = access.read(&entry.name).map_err(refusal)?;
-                (!entry.node.fields.is_empty()).then(|| Readable { key: *key, shown: name.clone(), permit })
+                (!entry.node.fields.is_empty()).then(|| Readable { key: *key, shown: Some(name.clone()), permit })
             }
         };
         let before = selection.nodes.len();
@@ -136,7 +150,7 @@ impl Hub {
         };
         let readable = keys.into_iter().filter_map(|key| {
             let entry = self.registry.get(key).filter(|entry| !entry.node.fields.is_empty())?;
-            Some(Readable { key, shown: shown_in(&name.source, entry), permit: access.read(&entry.name).ok()? })
+            Some(Readable { key, shown: Some(shown_in(&name.source, entry)), permit: access.read(&entry.name).ok()? })
         });
         readable.collect()
     }
@@ -148,6 +162,16 @@ impl Hub {
         }
         let in_union = name.partition.is_empty() && (name.source == UNION || name.source.is_empty());
         (in_union && self.registry.source(&name.id).is_some()).then(|| Place::Bridge(name.id.clone()))
+    }
+
+    /// The same, at an address of ours: a node's own leads to it and to what is below it, and no further.
+    pub(super) fn place_at(&self, seat: Option<NodeKey>, name: &NodeRef) -> Option<Place> {
+        let Some(seat) = seat else { return self.place(name) };
+        let bridge = self.registry.get(seat).map(|entry| &*entry.bridge)?;
+        let bare =
+            || self.registry.by_id(bridge, &name.id).filter(|_| name.source.is_empty() && name.partition.is_empty());
+        let key = bare().or_else(|| self.registry.find(name))?;
+        self.registry.ancestors(key).contains(&seat).then_some(Place::Node(key))
     }
 
     /// Whether the caller may see anything of a bridge, and so that there is one.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jid::Jid;
 
+use super::addresses::Peer;
 use super::lookup::{Readable, check_count};
 use super::registry::NodeKey;
 use super::timers::Timer;
@@ -25,7 +26,7 @@ use crate::wire::{Profile, StanzaFault};
 #[derive(Debug, Default)]
 pub(super) struct Readouts {
     live: BTreeMap<u64, Readout>,
-    names: BTreeMap<(Jid, String), u64>,
+    names: BTreeMap<(Peer, String), u64>,
 }
 
 /// What of a node is wanted.
@@ -52,7 +53,7 @@ impl Filter {
 
 #[derive(Debug)]
 struct Readout {
-    caller: Jid,
+    caller: Peer,
     profile: Profile,
     id: String,
     nodes: BTreeMap<NodeKey, Readable>,
@@ -70,8 +71,8 @@ impl Readouts {
     }
 
     fn of(&self, caller: &Jid) -> usize {
-        let from = (caller.clone(), String::new());
-        self.names.range(from..).take_while(|((jid, _), _)| jid == caller).count()
+        let from = (Peer::first_of(caller), String::new());
+        self.names.range(from..).take_while(|((peer, _), _)| peer.jid == *caller).count()
     }
 }
 
@@ -84,14 +85,14 @@ impl Readout {
         for key in keys {
             let Some(node) = self.nodes.get(key) else { continue };
             let shown = node.shown.clone();
-            self.fail(Some(shown), at, reason);
+            self.fail(shown, at, reason);
         }
     }
 }
 
 impl Hub {
     /// Answers `<req>`; the result leaves before any reading.
-    pub(super) fn read(&mut self, asker: Asker, caller: Jid, read: Read, now: Timestamp) {
+    pub(super) fn read(&mut self, asker: Asker, caller: Peer, read: Read, now: Timestamp) {
         let (dialect, id) = (read.dialect, read.id.clone());
         let queued = read.when.filter(|when| *when > now);
         let has_old_habits = dialect.is_long() && asker.id == id;
@@ -110,19 +111,21 @@ impl Hub {
     /// COMPAT: slixmpp numbers its iq like the readout within, and nobody else does. Its capabilities are known only to contacts.
     fn prepare(
         &mut self,
-        caller: Jid,
+        caller: Peer,
         read: Read,
         has_old_habits: bool,
         now: Timestamp,
     ) -> Result<Readout, StanzaFault> {
-        let selection = self.readable(&caller.to_bare(), read.dialect, &read.nodes)?;
+        let selection = self.readable(&caller, read.dialect, &read.nodes)?;
         check_count(read.fields.len())?;
         if read.from.zip(read.to).is_some_and(|(from, to)| from > to) {
             return Err(StanzaFault::bad_request("`from` is after `to`."));
         }
         // The same id again replaces the readout before, so it must not count.
         self.cancel_readout(&caller, &read.id);
-        if self.readouts.of(&caller) >= limits::READOUTS_PER_CALLER_MAX || self.readouts.len() >= limits::READOUTS_MAX {
+        if self.readouts.of(&caller.jid) >= limits::READOUTS_PER_CALLER_MAX
+            || self.readouts.len() >= limits::READOUTS_MAX
+        {
             return Err(StanzaFault::overload("Too many readouts at once."));
         }
         let filter = Filter { fields: read.fields, kinds: read.kinds, from: read.from, to: read.to };
@@ -135,7 +138,7 @@ impl Hub {
         Ok(readout)
     }
 
-    fn readout(&self, caller: Jid, profile: Profile, id: String, nodes: Vec<Readable>, filter: Filter) -> Readout {
+    fn readout(&self, caller: Peer, profile: Profile, id: String, nodes: Vec<Readable>, filter: Filter) -> Readout {
         let nodes = nodes.into_iter().map(|node| (node.key, node)).collect();
         let (pending, held, errors) = (BTreeMap::new(), Vec::new(), Vec::new());
         Readout { caller, profile, id, nodes, filter, timer: None, pending, held, errors }
@@ -144,7 +147,7 @@ impl Hub {
     /// Reads for a subscriber who wants to know at once; the readings carry the subscription's id.
     pub(super) fn read_now(
         &mut self,
-        caller: Jid,
+        caller: Peer,
         profile: Profile,
         id: String,
         nodes: Vec<Readable>,
@@ -304,14 +307,14 @@ impl Hub {
     }
 
     /// The caller wants no more of it.
-    pub(super) fn cancel_readout(&mut self, caller: &Jid, id: &str) {
+    pub(super) fn cancel_readout(&mut self, caller: &Peer, id: &str) {
         if let Some(number) = self.readouts.names.get(&(caller.clone(), id.to_owned())).copied() {
             self.take_readout(number);
         }
     }
 
     /// Callers who cannot be reached any more.
-    pub(super) fn drop_readouts(&mut self, is_gone: impl Fn(&Jid) -> bool) {
+    pub(super) fn drop_readouts(&mut self, is_gone: impl Fn(&Peer) -> bool) {
         let live = self.readouts.live.iter().filter(|(_, readout)| is_gone(&readout.caller));
         for number in live.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.take_readout(number);
@@ -354,7 +357,7 @@ impl Hub {
         let numbers: Vec<u64> = self.readouts.live.keys().copied().collect();
         for number in numbers {
             let Some(readout) = self.readouts.live.get_mut(&number) else { continue };
-            let access = self.config.policy.of(&readout.caller.to_bare());
+            let access = self.config.policy.of(&readout.caller.bare());
             let mut lost = BTreeSet::new();
             for (key, node) in &mut readout.nodes {
                 match self.registry.get(*key).and_then(|entry| access.read(&entry.name).ok()) {
@@ -384,7 +387,7 @@ impl Readout {
         let Some(node) = self.nodes.get(&key) else { return };
         let by_instant = values(&|field| self.filter.wants(field, &node.permit));
         for (at, fields) in by_instant.into_iter().filter(|(at, fields)| !fields.is_empty() && self.filter.spans(*at)) {
-            let reading = NodeReading { node: Some(node.shown.clone()), at, fields, errors: Vec::new() };
+            let reading = NodeReading { node: node.shown.clone(), at, fields, errors: Vec::new() };
             self.held.push((key, reading));
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{Field, FieldValue, Node, NodeRef, NodeState, Quality, Reading, Sample, Timestamp, Value, limits};
+use crate::wire::address;
 
 /// The data source that has every bridge's nodes (concentrator.md §2).
 pub(super) const UNION: &str = "MeteringTopology";
@@ -30,6 +31,8 @@ pub(super) struct Source {
     pub(super) changed: Timestamp,
     numbers: BTreeMap<u32, NodeKey>,
     ids: BTreeMap<String, NodeKey>,
+    /// Ids that cannot stand in an address as they are, by what stands there instead.
+    odd: BTreeMap<String, NodeKey>,
 }
 
 /// One node.
@@ -73,8 +76,8 @@ impl Registry {
             label.clone_into(&mut source.label);
             return;
         }
-        let (numbers, ids) = (BTreeMap::new(), BTreeMap::new());
-        self.sources.insert(name.into(), Source { label: label.to_owned(), changed: now, numbers, ids });
+        let (numbers, ids, odd) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        self.sources.insert(name.into(), Source { label: label.to_owned(), changed: now, numbers, ids, odd });
     }
 
     /// Takes a source with everything in it.
@@ -128,6 +131,12 @@ impl Registry {
         self.sources.get(bridge)?.ids.get(id).copied().filter(|key| self.get(*key).is_some())
     }
 
+    /// The node whose own address has this before the bridge.
+    pub(super) fn by_part(&self, bridge: &str, part: &str) -> Option<NodeKey> {
+        let odd = || self.sources.get(bridge)?.odd.get(part).copied().filter(|key| self.get(*key).is_some());
+        address::plain_id(part, bridge).and_then(|id| self.by_id(bridge, &id)).or_else(odd)
+    }
+
     /// The node that a caller calls so. In the union, ids start with the bridge; without a source and in the union a bare id is
     /// found as well, because clients that know nothing of sources send it (interop-clients §3).
     pub(super) fn find(&self, name: &NodeRef) -> Option<NodeKey> {
@@ -159,6 +168,9 @@ impl Registry {
             source.numbers.remove(&old.node.number);
         }
         source.ids.insert(node.id.clone(), key);
+        if let Some(odd) = address::odd_part(bridge, &node.id) {
+            source.odd.insert(odd, key);
+        }
         source.numbers.insert(node.number, key);
         source.changed = now;
         let is_new = self.fill(bridge, key, node, now);
@@ -245,6 +257,7 @@ impl Registry {
         let Some(entry) = self.nodes.get(&key).filter(|entry| !entry.is_present) else { return };
         if let Some(source) = self.sources.get_mut(&entry.bridge) {
             source.ids.remove(&entry.node.id);
+            source.odd.retain(|_, odd| *odd != key);
         }
         self.nodes.remove(&key);
     }

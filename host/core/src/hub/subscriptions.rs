@@ -8,8 +8,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jid::Jid;
-
+use super::addresses::Peer;
 use super::lookup::{Readable, check_count, not_found};
 use super::readouts::Filter;
 use super::registry::{NodeKey, Registry};
@@ -26,7 +25,7 @@ use table::{Notice, Subscription, Target};
 
 impl Hub {
     /// Answers `<subscribe>`; the result leaves before any reading.
-    pub(super) fn subscribe(&mut self, asker: &Asker, caller: Jid, wish: Subscribe, now: Timestamp) {
+    pub(super) fn subscribe(&mut self, asker: &Asker, caller: Peer, wish: Subscribe, now: Timestamp) {
         let (dialect, id, is_read_now) = (wish.dialect, wish.id.clone(), wish.read_now);
         match self.accept(&caller, wish, now) {
             Ok(number) => {
@@ -39,8 +38,8 @@ impl Hub {
         }
     }
 
-    fn accept(&mut self, caller: &Jid, wish: Subscribe, now: Timestamp) -> Result<u64, StanzaFault> {
-        let selection = self.readable(&caller.to_bare(), wish.dialect, &wish.nodes)?;
+    fn accept(&mut self, caller: &Peer, wish: Subscribe, now: Timestamp) -> Result<u64, StanzaFault> {
+        let selection = self.readable(caller, wish.dialect, &wish.nodes)?;
         check_count(wish.fields.len())?;
         if let Some((_, reason)) = selection.unreadable.first() {
             return Err(StanzaFault::bad_request(*reason));
@@ -75,12 +74,12 @@ impl Hub {
         Ok(number)
     }
 
-    fn check_room(&self, caller: &Jid, id: &str, nodes: usize) -> Result<(), StanzaFault> {
+    fn check_room(&self, caller: &Peer, id: &str, nodes: usize) -> Result<(), StanzaFault> {
         let subscriptions = &self.subscriptions;
         let is_new = !subscriptions.names.contains_key(&(caller.clone(), id.to_owned()));
         let is_full = is_new
             && (subscriptions.len() >= limits::SUBSCRIPTIONS_MAX
-                || subscriptions.of_caller(caller).len() >= limits::SUBSCRIPTIONS_PER_CALLER_MAX);
+                || subscriptions.of_caller(&caller.jid) >= limits::SUBSCRIPTIONS_PER_CALLER_MAX);
         match is_full || subscriptions.pairs + nodes > limits::SUBSCRIBED_NODES_MAX {
             true => Err(StanzaFault::overload("Too many subscriptions.")),
             false => Ok(()),
@@ -88,8 +87,8 @@ impl Hub {
     }
 
     /// At most one subscription for each subscriber and node: the newer one counts.
-    fn replace_older(&mut self, caller: &Jid, nodes: &[Readable]) {
-        for number in self.subscriptions.of_caller(caller) {
+    fn replace_older(&mut self, caller: &Peer, nodes: &[Readable]) {
+        for number in self.subscriptions.of_peer(caller) {
             for node in nodes {
                 self.end_target(number, node.key);
             }
@@ -129,7 +128,7 @@ impl Hub {
     }
 
     /// The subscriber wants no more of it.
-    pub(super) fn unsubscribe(&mut self, caller: &Jid, id: &str) {
+    pub(super) fn unsubscribe(&mut self, caller: &Peer, id: &str) {
         if let Some(number) = self.subscriptions.names.get(&(caller.clone(), id.to_owned())).copied() {
             self.end_subscription(number);
         }
@@ -189,8 +188,8 @@ impl Hub {
     }
 
     /// A subscriber went offline: nothing is sent, and after a while the subscription ends.
-    pub(super) fn subscriber_away(&mut self, caller: &Jid, now: Timestamp) {
-        for number in self.subscriptions.of_caller(caller) {
+    pub(super) fn subscriber_away(&mut self, caller: &Peer, now: Timestamp) {
+        for number in self.subscriptions.of_peer(caller) {
             let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
             if subscription.away_since.is_none() {
                 subscription.away_since = Some(now);
@@ -200,8 +199,8 @@ impl Hub {
     }
 
     /// A subscriber is back: it gets what is known.
-    pub(super) fn subscriber_back(&mut self, caller: &Jid, now: Timestamp) {
-        for number in self.subscriptions.of_caller(caller) {
+    pub(super) fn subscriber_back(&mut self, caller: &Peer, now: Timestamp) {
+        for number in self.subscriptions.of_peer(caller) {
             let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
             let Some(since) = subscription.away_since.take() else { continue };
             self.timers.cancel(since.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
@@ -255,12 +254,12 @@ impl Hub {
     }
 
     /// The subscribers of whom this is so.
-    pub(super) fn subscribers(&self, is_so: impl Fn(&Jid) -> bool) -> BTreeSet<Jid> {
+    pub(super) fn subscribers(&self, is_so: impl Fn(&Peer) -> bool) -> BTreeSet<Peer> {
         self.subscriptions.live.values().map(|live| &live.caller).filter(|caller| is_so(caller)).cloned().collect()
     }
 
     /// Subscribers who cannot be reached any more.
-    pub(super) fn drop_subscriptions(&mut self, is_gone: impl Fn(&Jid) -> bool) {
+    pub(super) fn drop_subscriptions(&mut self, is_gone: impl Fn(&Peer) -> bool) {
         let live = self.subscriptions.live.iter().filter(|(_, subscription)| is_gone(&subscription.caller));
         for number in live.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.end_subscription(number);
@@ -281,7 +280,7 @@ impl Hub {
         let numbers: Vec<u64> = self.subscriptions.live.keys().copied().collect();
         for number in numbers {
             let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
-            let access = self.config.policy.of(&subscription.caller.to_bare());
+            let access = self.config.policy.of(&subscription.caller.bare());
             let mut lost = Vec::new();
             for (key, target) in &mut subscription.targets {
                 match permit_again(&self.registry, &access, *key) {

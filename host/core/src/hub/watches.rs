@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jid::Jid;
-
 use super::Hub;
+use super::addresses::Peer;
 use super::concentrator::is_union;
 use super::registry::{NodeKey, UNION};
 use super::timers::Timer;
@@ -18,7 +17,7 @@ pub(super) struct Watches(BTreeMap<u64, Watch>);
 
 #[derive(Debug)]
 struct Watch {
-    caller: Jid,
+    caller: Peer,
     source: String,
     dialect: Dialect,
     detail: Detail,
@@ -27,7 +26,7 @@ struct Watch {
 }
 
 impl Watches {
-    fn find(&self, caller: &Jid, source: &str) -> Option<u64> {
+    fn find(&self, caller: &Peer, source: &str) -> Option<u64> {
         let found = self.0.iter().find(|(_, watch)| watch.caller == *caller && watch.source == source);
         found.map(|(number, _)| *number)
     }
@@ -42,19 +41,19 @@ pub(super) struct Removed {
 impl Hub {
     pub(super) fn watch(
         &mut self,
-        caller: &Jid,
+        caller: &Peer,
         dialect: Dialect,
         (source, ttl_s, detail, events): (&str, Option<u64>, Detail, NodeEvents),
         now: Timestamp,
     ) -> Result<(), StanzaFault> {
-        self.check_source(&caller.to_bare(), source)?;
+        self.check_source(&caller.bare(), source)?;
         let until = match ttl_s {
             Some(ttl_s) if ttl_s > 0 => Some(now.plus_ms(ttl_s.saturating_mul(1000))),
             None if dialect.is_long() => None,
             Some(_) | None => return Err(StanzaFault::bad_request("Invalid timeout value.")),
         };
         let known = self.watches.find(caller, source);
-        let own = self.watches.0.values().filter(|watch| watch.caller == *caller).count();
+        let own = self.watches.0.values().filter(|watch| watch.caller.jid == caller.jid).count();
         if known.is_none() && (own >= limits::WATCHES_PER_CALLER_MAX || self.watches.0.len() >= limits::WATCHES_MAX) {
             return Err(StanzaFault::overload("Too many subscriptions."));
         }
@@ -72,7 +71,7 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn unwatch(&mut self, caller: &Jid, source: &str, events: NodeEvents) {
+    pub(super) fn unwatch(&mut self, caller: &Peer, source: &str, events: NodeEvents) {
         let Some(number) = self.watches.find(caller, source) else { return };
         let Some(watch) = self.watches.0.get_mut(&number) else { return };
         watch.events -= events;
@@ -94,7 +93,7 @@ impl Hub {
     }
 
     /// Watchers who cannot be reached any more.
-    pub(super) fn drop_watches(&mut self, is_gone: impl Fn(&Jid) -> bool) {
+    pub(super) fn drop_watches(&mut self, is_gone: impl Fn(&Peer) -> bool) {
         let gone = self.watches.0.iter().filter(|(_, watch)| is_gone(&watch.caller));
         for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.end_watch(number);
@@ -104,7 +103,7 @@ impl Hub {
     /// Rules changed: who has none left watches nothing.
     pub(super) fn recheck_watches(&mut self) {
         let policy = self.config.policy.clone();
-        self.drop_watches(|caller| !policy.knows(&caller.to_bare()));
+        self.drop_watches(|caller| !policy.knows(&caller.bare()));
     }
 
     /// Tells the watchers of a node that is there.
@@ -112,7 +111,7 @@ impl Hub {
         let Some(entry) = self.registry.get(key).filter(|_| !self.watches.0.is_empty()) else { return };
         let mut notices = Vec::new();
         for watch in self.watches.0.values().filter(|watch| watch.hears(&entry.bridge, what)) {
-            let access = self.config.policy.of(&watch.caller.to_bare());
+            let access = self.config.policy.of(&watch.caller.bare());
             if access.see(&entry.name).is_ok() {
                 let node = self.node_info(&access, key, entry, &watch.source, watch.detail);
                 notices.push((watch.caller.clone(), watch.dialect, event_of(what, node)));
@@ -125,7 +124,7 @@ impl Hub {
     pub(super) fn tell_removed(&mut self, removed: &Removed, now: Timestamp) {
         let mut notices = Vec::new();
         for watch in self.watches.0.values().filter(|watch| watch.hears(&removed.bridge, NodeEvents::REMOVED)) {
-            if self.config.policy.of(&watch.caller.to_bare()).see(&removed.name).is_ok() {
+            if self.config.policy.of(&watch.caller.bare()).see(&removed.name).is_ok() {
                 let node = match watch.source == UNION {
                     true => NodeRef::new(removed.name.to_string(), UNION),
                     false => removed.name.clone(),
@@ -136,7 +135,7 @@ impl Hub {
         self.tell_all(notices, now);
     }
 
-    fn tell_all(&mut self, notices: Vec<(Jid, Dialect, NodeEvent)>, now: Timestamp) {
+    fn tell_all(&mut self, notices: Vec<(Peer, Dialect, NodeEvent)>, now: Timestamp) {
         for (caller, dialect, event) in notices {
             self.message(&caller, concentrator::event(dialect, &event, now));
         }

@@ -115,13 +115,31 @@ fn query(ns: &str, node: Option<&str>) -> Tag {
 impl Info {
     /// What we are and can do: a concentrator in every generation, without which clients do not look for nodes.
     pub fn ours(name: &str) -> Self {
-        let identity =
-            Identity { category: "client".to_owned(), identity_type: "bot".to_owned(), name: name.to_owned() };
+        Self::concentrator("client", "bot", name, &[])
+    }
+
+    /// The same, of a domain that we serve ourselves.
+    pub fn component(name: &str) -> Self {
+        Self::concentrator("component", "generic", name, &[ns::VCARD])
+    }
+
+    /// The same thing with an address of its own: a client like any other.
+    pub fn stand_alone(&mut self) {
+        for identity in &mut self.identities {
+            (identity.category, identity.identity_type) = ("client".to_owned(), "bot".to_owned());
+        }
+        self.features.extend([ns::VERSION, ns::PING, ns::VCARD].map(str::to_owned));
+    }
+
+    fn concentrator(category: &str, identity_type: &str, name: &str, more: &[&str]) -> Self {
+        let [category, identity_type, name] = [category, identity_type, name].map(str::to_owned);
+        let identity = Identity { category, identity_type, name };
         let plain = [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RESULT_SET, ns::VERSION, ns::PING];
         let family = Dialect::ALL.into_iter().flat_map(|dialect| {
             [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()]
         });
-        Self { identities: vec![identity], features: plain.into_iter().chain(family).map(str::to_owned).collect() }
+        let features = plain.into_iter().chain(more.iter().copied()).chain(family);
+        Self { identities: vec![identity], features: features.map(str::to_owned).collect() }
     }
 
     /// Reads `<query>`; what makes no sense is left out.
@@ -191,6 +209,11 @@ pub fn parse_items(query: &Element) -> Vec<Item> {
 pub fn version(name: &str, version: &str) -> Element {
     let text = |tag: &str, text: &str| Tag::new(tag, ns::VERSION).text(text);
     Tag::new("query", ns::VERSION).child(text("name", name)).child(text("version", version)).build()
+}
+
+/// Says who this is (XEP-0054), without a picture.
+pub fn card(name: &str) -> Element {
+    Tag::new("vCard", ns::VCARD).child(Tag::new("FN", ns::VCARD).text(name)).build()
 }
 
 /// Asks whether somebody is there.

@@ -18,6 +18,8 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const RESULT_SET: &str = "http://jabber.org/protocol/rsm";
 /// Capabilities in presence (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Who somebody is, for people (XEP-0054).
+pub const VCARD: &str = "vcard-temp";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Software version (XEP-0092).

@@ -11,7 +11,7 @@ mod read;
 use jid::Jid;
 use minidom::Element;
 
-pub use build::{Availability, error, is_for, message, presence, received, request, result};
+pub use build::{Availability, error, is_for, message, presence, received, request, result, sent_from};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
 pub use read::read;
@@ -74,6 +74,8 @@ pub enum Request {
     Ping,
     /// Software version.
     Version,
+    /// Name and picture (XEP-0054).
+    Card,
     /// Nothing that we know: service-unavailable.
     Unknown,
 }

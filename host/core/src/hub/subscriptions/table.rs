@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jid::Jid;
 
+use super::super::addresses::Peer;
 use super::super::lookup::Readable;
 use super::super::registry::{Entry, NodeKey};
 use super::super::timers::{Timer, Timers};
@@ -17,7 +18,7 @@ use crate::wire::subscribe::FieldRule;
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Subscriptions {
     pub(super) live: BTreeMap<u64, Subscription>,
-    pub(super) names: BTreeMap<(Jid, String), u64>,
+    pub(super) names: BTreeMap<(Peer, String), u64>,
     pub(super) nodes: BTreeMap<NodeKey, BTreeSet<u64>>,
     /// Pairs of subscriber and node.
     pub(super) pairs: usize,
@@ -25,7 +26,7 @@ pub(in crate::hub) struct Subscriptions {
 
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) caller: Jid,
+    pub(super) caller: Peer,
     pub(super) profile: Profile,
     pub(super) id: String,
     pub(super) kinds: FieldKinds,
@@ -52,7 +53,7 @@ pub(super) struct Target {
 /// Readings for one subscriber.
 #[derive(Debug)]
 pub(super) struct Notice {
-    pub(super) caller: Jid,
+    pub(super) caller: Peer,
     pub(super) profile: Profile,
     pub(super) id: String,
     pub(super) readings: Vec<NodeReading>,
@@ -113,7 +114,7 @@ impl Subscription {
         let readings = values.into_iter().map(|(at, mut fields)| {
             let is_old = oldest.is_some_and(|oldest| at.0 < oldest);
             fields.retain(|field| !(is_old && field.kinds == FieldKinds::HISTORICAL));
-            NodeReading { node: Some(target.wanted.shown.clone()), at, fields, errors: Vec::new() }
+            NodeReading { node: target.wanted.shown.clone(), at, fields, errors: Vec::new() }
         });
         readings.filter(|reading| !reading.fields.is_empty()).collect()
     }
@@ -148,7 +149,7 @@ impl Subscription {
         }
         target.passed(now);
         if rules.is_empty() {
-            let node = Some(target.wanted.shown.clone());
+            let node = target.wanted.shown.clone();
             return Some(vec![NodeReading { node, at: reading.at, fields, errors: Vec::new() }]);
         }
         let target = self.targets.get(&key)?;
@@ -166,9 +167,17 @@ impl Subscriptions {
         self.nodes.get(&key).map_or(0, BTreeSet::len)
     }
 
-    pub(super) fn of_caller(&self, caller: &Jid) -> Vec<u64> {
-        let from = (caller.clone(), String::new());
-        self.names.range(from..).take_while(|((jid, _), _)| jid == caller).map(|(_, number)| *number).collect()
+    /// How many this JID has, at all our addresses.
+    pub(super) fn of_caller(&self, caller: &Jid) -> usize {
+        let from = (Peer::first_of(caller), String::new());
+        self.names.range(from..).take_while(|((peer, _), _)| peer.jid == *caller).count()
+    }
+
+    /// Those of a peer, if its JID is a full one.
+    pub(super) fn of_peer(&self, peer: &Peer) -> Vec<u64> {
+        let from = (Peer::first_of(&peer.jid), String::new());
+        let own = self.names.range(from..).take_while(|((one, _), _)| one.jid == peer.jid);
+        own.filter(|((one, _), _)| peer.concerns(one)).map(|(_, number)| *number).collect()
     }
 
     /// What a report comes to for those who want its node.

@@ -1,7 +1,7 @@
 //! Presence subscriptions, the roster, and who is online.
 
 use super::world::*;
-use crate::hub::Output;
+use crate::hub::{Contact, Output};
 use crate::model::FullJid;
 
 #[test]
@@ -21,7 +21,7 @@ fn a_subscription_is_approved_for_whom_a_rule_names_and_waits_otherwise() {
     let ask = |who: &str| format!("<presence type='subscribe' from='{who}' to='{ME}'/>");
     assert_eq!(world.hear(&ask("alice@example.org")), ["alice presence subscribed", "alice presence subscribe"]);
     assert!(world.hear(&ask("eve@evil.example")).is_empty());
-    assert_eq!(world.hub.waiting()[0].as_str(), "eve@evil.example");
+    assert_eq!(world.hub.waiting()[0].jid.as_str(), "eve@evil.example");
     world.hear("<presence type='unsubscribe' from='eve@evil.example' to='bridge@example.org'/>");
     assert!(world.hub.waiting().is_empty());
 }
@@ -107,5 +107,6 @@ fn an_answer_counts_only_from_whom_was_asked_and_only_in_time() {
     world.hub.handle_timeout(world.now);
     assert_eq!(world.hub.poll_timeout(), None, "has given up");
     world.hear(&answer("bridge@example.org"));
-    assert!(!world.hub.friends.sees(&"eve@evil.example".parse().unwrap()), "too late");
+    let eve = Contact { jid: "eve@evil.example".parse().unwrap(), at: None };
+    assert!(!world.hub.friends.sees(&eve), "too late");
 }

@@ -1,4 +1,5 @@
-//! What leaves: answers, requests, messages and presence. Never writes `from`: the server does.
+//! What leaves: answers, requests, messages and presence. Writes `from` only where [`sent_from`] is told to:
+//! a component says itself which of its addresses speaks, for a client the server does.
 
 use jid::Jid;
 use minidom::Element;
@@ -28,6 +29,14 @@ pub fn request(to: Option<&Jid>, id: &str, set: bool, payload: Element) -> Eleme
 /// A message of type normal.
 pub fn message(to: Option<&Jid>, id: &str, payload: Element) -> Element {
     addressed("message", to, id).child(payload).build()
+}
+
+/// The same stanza, from this address of ours.
+pub fn sent_from(mut stanza: Element, from: Option<&Jid>) -> Element {
+    if let Some(from) = from {
+        xml::set(&mut stanza, "from", from.as_str());
+    }
+    stanza
 }
 
 /// What presence of ours says.

@@ -89,6 +89,7 @@ fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Reques
         }
         (Some("get"), "query", ns::VERSION) => Ok(Request::Version),
         (Some("get"), "ping", ns::PING) => Ok(Request::Ping),
+        (Some("get"), "vCard", ns::VCARD) => Ok(Request::Card),
         (Some("set"), "query", ns::ROSTER) => Ok(Request::Roster(roster::parse(payload))),
         (_, "unreadable", ns::UNREADABLE) => Err(StanzaFault::bad_request(payload.text())),
         _ => Ok(Request::Unknown),
