@@ -1,0 +1,345 @@
+//! One queue: what is in it, what waits, and who has what on lease. No stanzas, no permissions, no store: it says what has to be kept.
+//!
+//! An item is `Storing` until it would survive a crash, then `Waiting`, then `Leased`, and gone when it is acknowledged. Items keep their
+//! place for ever: one that comes back waits where it was, before all that came later.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jid::Jid;
+
+use crate::model::{Timestamp, limits};
+use crate::wire::queue::{Death, Item};
+
+/// A place in a queue; larger ones came later.
+pub(super) type Place = u64;
+
+/// The items of a queue.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    items: BTreeMap<Place, Held>,
+    ids: BTreeMap<String, Place>,
+    waiting: BTreeSet<Place>,
+    /// When a lease or an item's time ends.
+    ends: BTreeSet<(Timestamp, Place)>,
+    /// Ids that were acknowledged lately, oldest first.
+    done: VecDeque<String>,
+    bytes: usize,
+}
+
+/// An item and where it stands.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) item: Item,
+    /// How often it was leased.
+    pub(super) attempts: u32,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Storing,
+    Waiting,
+    Leased { to: Jid, until: Timestamp },
+}
+
+/// What a time that came means for an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It waits again.
+    Lease,
+    /// It is to be taken out.
+    Dead(Death),
+}
+
+impl Table {
+    /// Items that are in it, in whatever state.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.ids.contains_key(id)
+    }
+
+    /// Whether an id was acknowledged lately: pushing it again changes nothing.
+    pub(super) fn was_done(&self, id: &str) -> bool {
+        self.done.iter().any(|done| done == id)
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<&Held> {
+        self.items.get(&place)
+    }
+
+    /// Puts an item at the end; it waits once it is [`Table::stored`].
+    pub(super) fn push(&mut self, place: Place, item: Item) {
+        self.insert(place, Held { item, attempts: 0, state: State::Storing });
+    }
+
+    /// Puts an item back that was kept over a restart.
+    pub(super) fn restore(&mut self, place: Place, item: Item, attempts: u32) {
+        self.insert(place, Held { item, attempts, state: State::Waiting });
+        self.wait(place);
+    }
+
+    fn insert(&mut self, place: Place, held: Held) {
+        self.bytes += held.item.bytes();
+        self.ids.insert(held.item.id.clone(), place);
+        self.items.insert(place, held);
+    }
+
+    fn wait(&mut self, place: Place) {
+        self.waiting.insert(place);
+        if let Some(expires) = self.items.get(&place).and_then(|held| held.item.expires) {
+            self.ends.insert((expires, place));
+        }
+    }
+
+    /// An item would survive a crash: it waits from now on. Gives its id.
+    pub(super) fn stored(&mut self, place: Place) -> Option<String> {
+        let held = self.items.get_mut(&place).filter(|held| held.state == State::Storing)?;
+        held.state = State::Waiting;
+        let id = held.item.id.clone();
+        self.wait(place);
+        Some(id)
+    }
+
+    /// What waits, oldest first, and what this consumer has on lease.
+    pub(super) fn shown_to<'a>(&'a self, who: &'a Jid) -> impl DoubleEndedIterator<Item = &'a Item> {
+        self.items.values().filter_map(move |held| match &held.state {
+            State::Waiting => Some(&held.item),
+            State::Leased { to, .. } if to == who => Some(&held.item),
+            State::Storing | State::Leased { .. } => None,
+        })
+    }
+
+    /// Leases the oldest items that wait.
+    pub(super) fn lease(&mut self, max: usize, bytes_max: usize, to: &Jid, until: Timestamp) -> Vec<Place> {
+        let mut bytes = 0;
+        let waiting = self.waiting.iter().copied().take(max).enumerate().take_while(|(index, place)| {
+            bytes += self.items.get(place).map_or(0, |held| held.item.bytes());
+            *index == 0 || bytes <= bytes_max
+        });
+        let places: Vec<Place> = waiting.map(|(_, place)| place).collect();
+        for place in &places {
+            self.lease_one(*place, to, until);
+        }
+        places
+    }
+
+    fn lease_one(&mut self, place: Place, to: &Jid, until: Timestamp) {
+        let Some(held) = self.items.get_mut(&place) else { return };
+        self.waiting.remove(&place);
+        if let Some(expires) = held.item.expires {
+            self.ends.remove(&(expires, place));
+        }
+        held.attempts += 1;
+        held.state = State::Leased { to: to.clone(), until };
+        self.ends.insert((until, place));
+    }
+
+    /// The places of these ids, if this consumer may acknowledge every one: it waits, or is on lease to it.
+    pub(super) fn acknowledgeable(&self, ids: &[String], who: &Jid) -> Option<Vec<Place>> {
+        self.places(ids, |state| match state {
+            State::Waiting => true,
+            State::Leased { to, .. } => to == who,
+            State::Storing => false,
+        })
+    }
+
+    /// The places of these ids, if this consumer has every one on lease.
+    pub(super) fn leased_to(&self, ids: &[String], who: &Jid) -> Option<Vec<Place>> {
+        self.places(ids, |state| matches!(state, State::Leased { to, .. } if to == who))
+    }
+
+    fn places(&self, ids: &[String], is_right: impl Fn(&State) -> bool) -> Option<Vec<Place>> {
+        let place = |id: &String| {
+            let place = *self.ids.get(id)?;
+            self.items.get(&place).filter(|held| is_right(&held.state)).map(|_| place)
+        };
+        ids.iter().map(place).collect()
+    }
+
+    /// Takes an item out. Acknowledged ones are remembered for a while.
+    pub(super) fn remove(&mut self, place: Place, is_done: bool) -> Option<Item> {
+        let held = self.items.remove(&place)?;
+        self.bytes -= held.item.bytes();
+        self.ids.remove(&held.item.id);
+        self.waiting.remove(&place);
+        let end = match &held.state {
+            State::Leased { until, .. } => Some(*until),
+            State::Waiting | State::Storing => held.item.expires,
+        };
+        if let Some(end) = end {
+            self.ends.remove(&(end, place));
+        }
+        if is_done {
+            self.done.push_back(held.item.id.clone());
+            if self.done.len() > limits::QUEUE_DONE_IDS {
+                self.done.pop_front();
+            }
+        }
+        Some(held.item)
+    }
+
+    /// An item waits again, where it was.
+    pub(super) fn give_back(&mut self, place: Place) {
+        let Some(held) = self.items.get_mut(&place) else { return };
+        if let State::Leased { until, .. } = held.state {
+            self.ends.remove(&(until, place));
+            held.state = State::Waiting;
+            self.wait(place);
+        }
+    }
+
+    /// A lease lasts longer, or less long.
+    pub(super) fn extend(&mut self, place: Place, longer: Timestamp) {
+        let Some(held) = self.items.get_mut(&place) else { return };
+        if let State::Leased { until, .. } = &mut held.state {
+            self.ends.remove(&(*until, place));
+            *until = longer;
+            self.ends.insert((longer, place));
+        }
+    }
+
+    /// Everything that somebody has on lease.
+    pub(super) fn of_consumer(&self, is_gone: impl Fn(&Jid) -> bool) -> Vec<Place> {
+        let leased = self.items.iter().filter(|(_, held)| match &held.state {
+            State::Leased { to, .. } => is_gone(to),
+            State::Storing | State::Waiting => false,
+        });
+        leased.map(|(place, _)| *place).collect()
+    }
+
+    /// Items of a table that dead-letters: the oldest makes room.
+    pub(super) fn oldest(&self) -> Option<Place> {
+        self.items.first_key_value().map(|(place, _)| *place)
+    }
+
+    /// The earliest end of a lease or an item.
+    pub(super) fn next_end(&self) -> Option<Timestamp> {
+        self.ends.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest end that has come. A lease's item waits again if it may be tried again.
+    pub(super) fn take_ended(&mut self, attempts_max: u32, now: Timestamp) -> Option<(Place, Ended)> {
+        let (_, place) = self.ends.first().copied().filter(|(at, _)| *at <= now)?;
+        let held = self.items.get(&place)?;
+        let ended = match held.state {
+            State::Leased { .. } if attempts_max > 0 && held.attempts >= attempts_max => Ended::Dead(Death::Attempts),
+            State::Leased { .. } => Ended::Lease,
+            State::Waiting | State::Storing => Ended::Dead(Death::Expired),
+        };
+        if ended == Ended::Lease {
+            self.give_back(place);
+        }
+        Some((place, ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(id: &str, expires: Option<i64>) -> Item {
+        let expires = expires.map(Timestamp);
+        Item { id: id.into(), payload: "<a xmlns='x'/>".into(), expires, ..Item::default() }
+    }
+
+    fn jid(text: &str) -> Jid {
+        Jid::new(text).unwrap()
+    }
+
+    fn ids(table: &Table, places: &[Place]) -> Vec<String> {
+        places.iter().filter_map(|place| table.get(*place)).map(|held| held.item.id.clone()).collect()
+    }
+
+    fn table() -> Table {
+        let mut table = Table::default();
+        for (place, id) in [(1, "a"), (2, "b"), (3, "c")] {
+            table.push(place, item(id, None));
+            assert_eq!(table.stored(place).as_deref(), Some(id));
+        }
+        table
+    }
+
+    #[test]
+    fn an_item_waits_only_once_it_is_stored() {
+        let mut table = Table::default();
+        table.push(1, item("a", None));
+        assert!(table.lease(9, usize::MAX, &jid("x@y/z"), Timestamp(5)).is_empty());
+        table.stored(1);
+        assert_eq!(table.stored(1), None, "once");
+        assert_eq!(table.lease(9, usize::MAX, &jid("x@y/z"), Timestamp(5)), vec![1]);
+    }
+
+    #[test]
+    fn nobody_else_gets_what_is_on_lease() {
+        let (mut table, one, other) = (table(), jid("one@x/1"), jid("other@x/1"));
+        let leased = table.lease(2, usize::MAX, &one, Timestamp(10));
+        assert_eq!(ids(&table, &leased), ["a", "b"]);
+        assert_eq!(table.shown_to(&other).map(|item| item.id.as_str()).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(table.shown_to(&one).count(), 3);
+        assert_eq!(table.acknowledgeable(&["a".into()], &other), None);
+        assert_eq!(table.acknowledgeable(&["a".into(), "c".into()], &one), Some(vec![1, 3]));
+        assert_eq!(table.acknowledgeable(&["a".into(), "gone".into()], &one), None, "all or none");
+        assert_eq!(table.leased_to(&["c".into()], &one), None);
+        assert_eq!(table.lease(9, usize::MAX, &other, Timestamp(10)), vec![3]);
+    }
+
+    #[test]
+    fn what_comes_back_waits_where_it_was_and_dies_after_its_last_attempt() {
+        let (mut table, one) = (table(), jid("one@x/1"));
+        table.lease(1, usize::MAX, &one, Timestamp(10));
+        assert_eq!(table.next_end(), Some(Timestamp(10)));
+        assert_eq!(table.take_ended(2, Timestamp(9)), None);
+        assert_eq!(table.take_ended(2, Timestamp(10)), Some((1, Ended::Lease)));
+        assert_eq!(table.lease(1, usize::MAX, &one, Timestamp(20)), vec![1], "the oldest again");
+        assert_eq!(table.take_ended(2, Timestamp(20)), Some((1, Ended::Dead(Death::Attempts))));
+        assert_eq!(table.remove(1, false).unwrap().id, "a");
+        assert_eq!(table.next_end(), None);
+    }
+
+    #[test]
+    fn an_item_that_nobody_wants_expires_but_not_while_it_is_worked_on() {
+        let (mut table, one) = (Table::default(), jid("one@x/1"));
+        table.push(1, item("a", Some(10)));
+        table.stored(1);
+        table.lease(1, usize::MAX, &one, Timestamp(50));
+        assert_eq!(table.take_ended(0, Timestamp(20)), None);
+        assert_eq!(table.take_ended(0, Timestamp(50)), Some((1, Ended::Lease)));
+        assert_eq!(table.take_ended(0, Timestamp(50)), Some((1, Ended::Dead(Death::Expired))));
+        table.remove(1, false);
+        assert_eq!((table.len(), table.bytes(), table.next_end()), (0, 0, None));
+    }
+
+    #[test]
+    fn acknowledged_ids_are_remembered_a_while() {
+        let mut table = table();
+        table.remove(1, true);
+        assert!(table.was_done("a") && !table.has("a"));
+        table.remove(2, false);
+        assert!(!table.was_done("b"));
+    }
+
+    #[test]
+    fn a_page_keeps_to_its_bytes_but_is_never_empty() {
+        let mut table = table();
+        assert_eq!(table.lease(3, 1, &jid("x@y/z"), Timestamp(5)), vec![1]);
+        let two = 2 * item("a", None).bytes();
+        assert_eq!(table.lease(3, two, &jid("x@y/z"), Timestamp(5)), vec![2, 3]);
+    }
+
+    #[test]
+    fn giving_back_and_extending_move_the_end_of_a_lease() {
+        let (mut table, one) = (table(), jid("one@x/1"));
+        table.lease(2, usize::MAX, &one, Timestamp(10));
+        table.extend(1, Timestamp(30));
+        table.give_back(2);
+        assert_eq!(table.next_end(), Some(Timestamp(30)));
+        assert_eq!(table.of_consumer(|jid| *jid == one), vec![1]);
+    }
+}
