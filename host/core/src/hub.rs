@@ -13,6 +13,7 @@ mod controls;
 mod discover;
 mod friends;
 mod lookup;
+mod queues;
 mod readouts;
 mod receipts;
 mod registry;
@@ -28,13 +29,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use addresses::Peer;
 pub use friends::Contact;
-pub use things::{BridgeThings, ThingSummary, Things};
+pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
 use crate::model::{Event, Timestamp};
-use crate::policy::Policy;
+use crate::policy::{Policy, QueueRule};
 use crate::wire::stanza::{Kind, Message, Request};
 use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, sensor, stanza, subscribe};
 
@@ -68,6 +69,8 @@ pub struct HubConfig {
     /// Where [`Output::Stanza`]'s items and the ids of stanzas begin: greater than any item that is still stored, below 2^52. The
     /// clock's microseconds do.
     pub first_item: u64,
+    /// The queues that we serve.
+    pub queues: Vec<QueueRule>,
     /// What [`Output::Keep`] kept over a restart.
     pub kept: BTreeMap<String, Vec<u8>>,
 }
@@ -122,6 +125,7 @@ pub struct Hub {
     friends: friends::Friends,
     asks: asks::Asks,
     receipts: receipts::Receipts,
+    queues: queues::Queues,
     timers: timers::Timers,
     /// What mappers were asked and have not completed.
     requests: BTreeMap<u64, Owner>,
@@ -150,6 +154,7 @@ impl Hub {
     pub fn new(config: HubConfig) -> Self {
         Self {
             items: config.first_item,
+            queues: queues::Queues::restore(config.queues.clone(), &config.kept),
             config,
             registry: registry::Registry::default(),
             readouts: readouts::Readouts::default(),
@@ -252,6 +257,7 @@ impl Hub {
                 self.refuse(&asker, &StanzaFault::service_unavailable());
             }
             Request::Concentrator(request) => self.concentrate(&asker, &caller, &request, now),
+            Request::Queue(request) => self.queue_request(asker, &caller, request, now),
             Request::Ping
             | Request::Version
             | Request::Disco(_)
@@ -262,7 +268,8 @@ impl Hub {
     }
 
     /// The stanza of this item would survive a crash from now on (or is not wanted any more).
-    pub fn handle_durable(&mut self, item: u64, _now: Timestamp) {
+    pub fn handle_durable(&mut self, item: u64, now: Timestamp) {
+        self.queue_durable(item, now);
         if let Some((bridge, receipt)) = self.receipts.durable(item) {
             self.tell(&bridge, Event::Stored(receipt));
         }
@@ -308,6 +315,7 @@ impl Hub {
                 Timer::Offline(number) => self.away_too_long(number),
                 Timer::Watch(number) => self.watch_over(number),
                 Timer::Ask(number) => self.ask_overdue(number, now),
+                Timer::Queues => self.queues_due(now),
             }
         }
     }

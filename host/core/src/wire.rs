@@ -13,6 +13,7 @@ pub mod form;
 pub mod lexical;
 pub mod ns;
 pub mod paging;
+pub mod queue;
 pub mod roster;
 pub mod sensor;
 pub mod stanza;

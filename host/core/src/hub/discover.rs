@@ -40,10 +40,11 @@ impl Hub {
     }
 
     fn own_info(&self) -> Info {
-        match self.config.component {
+        let info = match self.config.component {
             Some(_) => Info::component(&self.config.name),
             None => Info::ours(&self.config.name),
-        }
+        };
+        if self.has_queues() { info.with_queues() } else { info }
     }
 
     fn describe(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Info, StanzaFault> {
@@ -53,6 +54,9 @@ impl Hub {
             return Ok(self.own_info());
         }
         let caller = caller.ok_or_else(StanzaFault::forbidden)?;
+        if let Some((name, queue)) = node.and_then(|name| Some((name, self.queue_described(caller, name)?))) {
+            return Ok(Info::of_queue(name, &queue));
+        }
         let access = self.config.policy.of(&caller.bare());
         let seat = self.seat_seen(&access, caller.at.as_ref())?;
         let place = self.listed(&access, seat, node)?.ok_or_else(not_found)?;
@@ -105,7 +109,7 @@ impl Hub {
         }
         let identity_type = if matches!(place, Place::Bridge(_)) { "branch" } else { "leaf" };
         let identity = Identity { category: "hierarchy".to_owned(), identity_type: identity_type.to_owned(), name };
-        Info { identities: vec![identity], features }
+        Info { identities: vec![identity], features, form: None }
     }
 
     fn items(&self, caller: Option<&Peer>, node: Option<&str>, page: Option<&Page>) -> Result<Element, StanzaFault> {
@@ -122,14 +126,29 @@ impl Hub {
 
     fn list(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Vec<Item>, StanzaFault> {
         let caller = caller.ok_or_else(StanzaFault::forbidden)?;
+        let me = self.me().ok_or_else(not_found)?;
+        let queue = |name: &str| Item { jid: me.clone(), node: name.to_owned(), name: format!("Queue {name}") };
+        let is_root = node.is_none_or(str::is_empty);
+        let mut items: Vec<Item> = self.queues_of(caller).filter(|_| is_root).map(queue).collect();
+        if node.is_some_and(|node| self.queue_described(caller, node).is_some()) {
+            return Ok(items);
+        }
+        match self.places(caller, node) {
+            Ok(places) => items.extend(places.iter().filter_map(|place| self.disco_item(place, &me))),
+            // Who may use a queue and nothing else is no stranger.
+            Err(_) if !items.is_empty() => {}
+            Err(fault) => return Err(fault),
+        }
+        Ok(items)
+    }
+
+    fn places(&self, caller: &Peer, node: Option<&str>) -> Result<Vec<Place>, StanzaFault> {
         let access = self.config.policy.of(&caller.bare());
         let seat = self.seat_seen(&access, caller.at.as_ref())?;
-        let places = match self.listed(&access, seat, node)? {
+        Ok(match self.listed(&access, seat, node)? {
             None => self.roots(&access, UNION),
             Some(place) => self.children(&access, &place),
-        };
-        let me = self.me().ok_or_else(not_found)?;
-        Ok(places.iter().filter_map(|place| self.disco_item(place, &me)).collect())
+        })
     }
 
     fn disco_item(&self, place: &Place, me: &Jid) -> Option<Item> {

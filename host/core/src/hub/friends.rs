@@ -170,6 +170,7 @@ impl Hub {
         }
         self.drop_readouts(is_gone);
         self.drop_watches(is_gone);
+        self.queues_lose(peer, now);
     }
 
     /// A peer, or with a bare JID all of it, wants nothing any more or cannot be reached.

@@ -8,6 +8,7 @@ mod concentrator;
 mod controls;
 mod discover;
 mod friends;
+mod queues;
 mod readouts;
 mod rules;
 mod subscriptions;

@@ -21,6 +21,19 @@ pub struct Things {
     pub waiting: usize,
     /// Receipts that wait for their stanzas to become durable.
     pub receipts: usize,
+    /// By name.
+    pub queues: Vec<QueueThings>,
+}
+
+/// What is in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueThings {
+    /// As configured.
+    pub name: String,
+    /// In whatever state.
+    pub items: usize,
+    /// Of these, what nobody has on lease.
+    pub waiting: usize,
 }
 
 /// One bridge's nodes.
@@ -67,6 +80,7 @@ impl Hub {
             online: self.friends.online(),
             waiting: self.friends.waiting().len(),
             receipts: self.receipts.len(),
+            queues: self.queue_things(),
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Timer {
     Watch(u64),
     /// Nobody answered an iq of ours.
     Ask(u64),
+    /// A lease, an item or a wait in some queue ends.
+    Queues,
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

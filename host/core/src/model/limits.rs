@@ -134,3 +134,26 @@ pub const STANZA_DEPTH_MAX: usize = 64;
 pub const START_TAG_BYTES_MAX: usize = 8000;
 /// Stanzas handed over to the XMPP session and not yet taken by it: a burst of readouts; then `send` says full.
 pub const HANDED_OVER_STANZAS_MAX: usize = 1024;
+
+/// Queues of one host: more is a database's work.
+pub const QUEUES_MAX: usize = 256;
+/// Items that one queue can be told to take.
+pub const QUEUE_ITEMS_MAX: usize = 1_000_000;
+/// Bytes of all items of one queue: they are held in memory as well as on disk.
+pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of one item's payload.
+pub const QUEUE_PAYLOAD_BYTES_MAX: usize = 128 * 1024;
+/// Acknowledged ids that a queue remembers, so that a provider may repeat itself.
+pub const QUEUE_DONE_IDS: usize = 4096;
+/// Items in one answer to whoever looks or pulls.
+pub const QUEUE_PAGE_ITEMS_MAX: usize = 256;
+/// Requests for items that wait for one to come, for one caller.
+pub const QUEUE_PULLS_PER_CALLER_MAX: usize = 16;
+/// Requests for items that wait for one to come, in all.
+pub const QUEUE_PULLS_MAX: usize = 4096;
+/// How long such a request may wait, in seconds: less than clients wait for an answer.
+pub const QUEUE_WAIT_S_MAX: u32 = 60;
+/// Who is told that items wait, for each queue.
+pub const QUEUE_SUBSCRIBERS_MAX: usize = 1024;
+/// Readings of bridges that wait for room in a full queue; then those without a receipt are dropped.
+pub const QUEUE_BACKLOG_MAX: usize = 1024;

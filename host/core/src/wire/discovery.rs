@@ -8,7 +8,9 @@ use sha1::{Digest as _, Sha1};
 
 use super::dialect::Dialect;
 use super::ns;
+use super::form::Form;
 use super::paging::{Page, Place};
+use super::queue::MetaData;
 use super::stanza::StanzaFault;
 use super::xml::{Tag, text_of};
 
@@ -41,12 +43,14 @@ pub struct Identity {
 }
 
 /// Who somebody is and what it can do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Info {
     /// Who.
     pub identities: Vec<Identity>,
     /// What.
     pub features: Vec<String>,
+    /// And more (XEP-0128); not of ourselves, so that it is no part of our capabilities.
+    pub form: Option<Form>,
 }
 
 /// Something that somebody has.
@@ -123,6 +127,27 @@ impl Info {
         Self::concentrator("component", "generic", name, &[ns::VCARD])
     }
 
+    /// And a service with queues (host/docs/queues.md).
+    pub fn with_queues(mut self) -> Self {
+        let [category, identity_type, name] = ["pubsub", "service", "Queues"].map(str::to_owned);
+        self.identities.push(Identity { category, identity_type, name });
+        self.features.extend([ns::PUBSUB, ns::QUEUE].map(str::to_owned));
+        let served = ["item-ids", "multi-items", "persistent-items", "publish", "publish-node-full", "retract-items"];
+        let more = ["delete-items", "meta-data", "retrieve-items", "rsm", "subscribe"];
+        self.features.extend(served.iter().chain(&more).map(|feature| format!("{}#{feature}", ns::PUBSUB)));
+        self
+    }
+
+    /// One queue.
+    pub fn of_queue(name: &str, queue: &MetaData) -> Self {
+        let [category, identity_type, name] = ["pubsub", "leaf", name].map(str::to_owned);
+        Self {
+            identities: vec![Identity { category, identity_type, name }],
+            features: [ns::DISCO_INFO, ns::PUBSUB, ns::QUEUE].map(str::to_owned).to_vec(),
+            form: Some(queue.to_form()),
+        }
+    }
+
     /// The same thing with an address of its own: a client like any other.
     pub fn stand_alone(&mut self) {
         for identity in &mut self.identities {
@@ -139,7 +164,7 @@ impl Info {
             [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()]
         });
         let features = plain.into_iter().chain(more.iter().copied()).chain(family);
-        Self { identities: vec![identity], features: features.map(str::to_owned).collect() }
+        Self { identities: vec![identity], features: features.map(str::to_owned).collect(), form: None }
     }
 
     /// Reads `<query>`; what makes no sense is left out.
@@ -148,6 +173,7 @@ impl Info {
         Self {
             identities: named("identity").map(Identity::parse).collect(),
             features: named("feature").filter_map(|feature| feature.attr("var")).map(str::to_owned).collect(),
+            form: query.get_child("x", ns::DATA).map(Form::parse),
         }
     }
 
@@ -156,6 +182,7 @@ impl Info {
         query(ns::DISCO_INFO, node)
             .children(self.identities.iter().map(Identity::to_tag))
             .children(self.features.iter().map(|feature| Tag::new("feature", ns::DISCO_INFO).attr("var", feature)))
+            .children(self.form.as_ref().map(|form| form.to_element("")))
             .build()
     }
 
@@ -239,7 +266,7 @@ mod tests {
         ];
         let identity =
             Identity { category: "client".to_owned(), identity_type: "pc".to_owned(), name: "Exodus 0.9.1".to_owned() };
-        let info = Info { identities: vec![identity], features: features.map(str::to_owned).to_vec() };
+        let info = Info { identities: vec![identity], features: features.map(str::to_owned).to_vec(), form: None };
         assert_eq!(info.verification(), "QgayPKawpkPSDYmwT/WM94uAlu0=");
     }
 

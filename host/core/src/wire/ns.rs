@@ -34,3 +34,11 @@ pub const DATA_LAYOUT: &str = "http://jabber.org/protocol/xdata-layout";
 pub const DATA_DYNAMIC: &str = "urn:xmpp:xdata:dynamic";
 /// Colour data types (XEP-0331).
 pub const DATA_COLOUR: &str = "urn:xmpp:xdata:color";
+/// Queues over publish-subscribe; ours (host/docs/queues.md).
+pub const QUEUE: &str = "urn:tombolo:queue:0";
+/// Publish and subscribe (XEP-0060).
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// What a publish-subscribe service tells subscribers.
+pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// Details of its errors.
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";

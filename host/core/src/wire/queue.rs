@@ -254,7 +254,7 @@ pub fn pushed_answer(queue: &str, ids: &[String]) -> Element {
 /// Items for whoever looks, and where they stand if they are not all.
 pub fn looked(queue: &str, items: &[&Item], place: Option<&super::paging::Place>) -> Element {
     let items = items.iter().map(|item| {
-        let publisher = item.publisher.as_ref().map(BareJid::as_str);
+        let publisher = item.publisher.as_ref().map(|jid| jid.as_str());
         Tag::new("item", ns::PUBSUB).attr("id", &item.id).maybe("publisher", publisher).children(payload(item))
     });
     let list = Tag::new("items", ns::PUBSUB).attr("node", queue).children(items);
@@ -291,7 +291,7 @@ fn described(item: &Item) -> Tag {
     let (from, reason) = item.dead.as_ref().map(|(from, death)| (from.as_str(), death.name())).unzip();
     Tag::new("item", ns::QUEUE)
         .attr("id", &item.id)
-        .maybe("publisher", item.publisher.as_ref().map(BareJid::as_str))
+        .maybe("publisher", item.publisher.as_ref().map(|jid| jid.as_str()))
         .maybe("dead-from", from)
         .maybe("reason", reason)
 }

@@ -16,7 +16,7 @@ pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
 pub use read::read;
 
-use super::{concentrator, control, discovery, roster, sensor, subscribe};
+use super::{concentrator, control, discovery, queue, roster, sensor, subscribe};
 
 /// A stanza that arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,8 @@ pub enum Request {
     Disco(discovery::Request),
     /// A roster push: the server tells of a change.
     Roster(Vec<roster::Item>),
+    /// Something of a queue.
+    Queue(queue::Request),
     /// Owes an empty result.
     Ping,
     /// Software version.

@@ -3,7 +3,7 @@
 //! An item is `Storing` until it would survive a crash, then `Waiting`, then `Leased`, and gone when it is acknowledged. Items keep their
 //! place for ever: one that comes back waits where it was, before all that came later.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::Jid;
 
@@ -21,8 +21,9 @@ pub(super) struct Table {
     waiting: BTreeSet<Place>,
     /// When a lease or an item's time ends.
     ends: BTreeSet<(Timestamp, Place)>,
-    /// Ids that were acknowledged lately, oldest first.
-    done: VecDeque<String>,
+    /// What was acknowledged lately, by place.
+    done: BTreeMap<Place, String>,
+    done_ids: BTreeSet<String>,
     bytes: usize,
 }
 
@@ -61,13 +62,18 @@ impl Table {
         self.bytes
     }
 
-    pub(super) fn has(&self, id: &str) -> bool {
-        self.ids.contains_key(id)
+    pub(super) fn place_of(&self, id: &str) -> Option<Place> {
+        self.ids.get(id).copied()
+    }
+
+    /// Items that may be pulled.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whether an id was acknowledged lately: pushing it again changes nothing.
     pub(super) fn was_done(&self, id: &str) -> bool {
-        self.done.iter().any(|done| done == id)
+        self.done_ids.contains(id)
     }
 
     pub(super) fn get(&self, place: Place) -> Option<&Held> {
@@ -163,8 +169,8 @@ impl Table {
         ids.iter().map(place).collect()
     }
 
-    /// Takes an item out. Acknowledged ones are remembered for a while.
-    pub(super) fn remove(&mut self, place: Place, is_done: bool) -> Option<Item> {
+    /// Takes an item out.
+    pub(super) fn remove(&mut self, place: Place) -> Option<Held> {
         let held = self.items.remove(&place)?;
         self.bytes -= held.item.bytes();
         self.ids.remove(&held.item.id);
@@ -176,17 +182,23 @@ impl Table {
         if let Some(end) = end {
             self.ends.remove(&(end, place));
         }
-        if is_done {
-            self.done.push_back(held.item.id.clone());
-            if self.done.len() > limits::QUEUE_DONE_IDS {
-                self.done.pop_front();
-            }
+        Some(held)
+    }
+
+    /// Remembers that an id was acknowledged; gives the place of the one that is forgotten for it.
+    pub(super) fn remember_done(&mut self, place: Place, id: String) -> Option<Place> {
+        self.done_ids.insert(id.clone());
+        self.done.insert(place, id);
+        if self.done.len() <= limits::QUEUE_DONE_IDS {
+            return None;
         }
-        Some(held.item)
+        let (place, id) = self.done.pop_first()?;
+        self.done_ids.remove(&id);
+        Some(place)
     }
 
     /// An item waits again, where it was.
-    pub(super) fn give_back(&mut self, place: Place) {
+    fn give_back(&mut self, place: Place) {
         let Some(held) = self.items.get_mut(&place) else { return };
         if let State::Leased { until, .. } = held.state {
             self.ends.remove(&(until, place));
@@ -224,19 +236,23 @@ impl Table {
         self.ends.first().map(|(at, _)| *at)
     }
 
-    /// Takes the earliest end that has come. A lease's item waits again if it may be tried again.
-    pub(super) fn take_ended(&mut self, attempts_max: u32, now: Timestamp) -> Option<(Place, Ended)> {
-        let (_, place) = self.ends.first().copied().filter(|(at, _)| *at <= now)?;
-        let held = self.items.get(&place)?;
-        let ended = match held.state {
-            State::Leased { .. } if attempts_max > 0 && held.attempts >= attempts_max => Ended::Dead(Death::Attempts),
-            State::Leased { .. } => Ended::Lease,
-            State::Waiting | State::Storing => Ended::Dead(Death::Expired),
-        };
-        if ended == Ended::Lease {
-            self.give_back(place);
+    /// The earliest end that has come: an item that is to be ended with [`Table::end`].
+    pub(super) fn ended(&self, now: Timestamp) -> Option<Place> {
+        self.ends.first().filter(|(at, _)| *at <= now).map(|(_, place)| *place)
+    }
+
+    /// Ends a lease or an item's time. The item waits again if it may be tried again.
+    pub(super) fn end(&mut self, place: Place, attempts_max: u32) -> Ended {
+        match self.items.get(&place) {
+            Some(Held { state: State::Leased { .. }, attempts, .. })
+                if attempts_max == 0 || *attempts < attempts_max =>
+            {
+                self.give_back(place);
+                Ended::Lease
+            }
+            Some(Held { state: State::Leased { .. }, .. }) => Ended::Dead(Death::Attempts),
+            Some(_) | None => Ended::Dead(Death::Expired),
         }
-        Some((place, ended))
     }
 }
 
@@ -295,11 +311,12 @@ mod tests {
         let (mut table, one) = (table(), jid("one@x/1"));
         table.lease(1, usize::MAX, &one, Timestamp(10));
         assert_eq!(table.next_end(), Some(Timestamp(10)));
-        assert_eq!(table.take_ended(2, Timestamp(9)), None);
-        assert_eq!(table.take_ended(2, Timestamp(10)), Some((1, Ended::Lease)));
+        assert_eq!(table.ended(Timestamp(9)), None);
+        assert_eq!(table.ended(Timestamp(10)), Some(1));
+        assert_eq!(table.end(1, 2), Ended::Lease);
         assert_eq!(table.lease(1, usize::MAX, &one, Timestamp(20)), vec![1], "the oldest again");
-        assert_eq!(table.take_ended(2, Timestamp(20)), Some((1, Ended::Dead(Death::Attempts))));
-        assert_eq!(table.remove(1, false).unwrap().id, "a");
+        assert_eq!(table.end(1, 2), Ended::Dead(Death::Attempts));
+        assert_eq!(table.remove(1).unwrap().item.id, "a");
         assert_eq!(table.next_end(), None);
     }
 
@@ -309,20 +326,25 @@ mod tests {
         table.push(1, item("a", Some(10)));
         table.stored(1);
         table.lease(1, usize::MAX, &one, Timestamp(50));
-        assert_eq!(table.take_ended(0, Timestamp(20)), None);
-        assert_eq!(table.take_ended(0, Timestamp(50)), Some((1, Ended::Lease)));
-        assert_eq!(table.take_ended(0, Timestamp(50)), Some((1, Ended::Dead(Death::Expired))));
-        table.remove(1, false);
+        assert_eq!(table.ended(Timestamp(20)), None);
+        assert_eq!(table.end(1, 0), Ended::Lease);
+        assert_eq!(table.ended(Timestamp(50)), Some(1));
+        assert_eq!(table.end(1, 0), Ended::Dead(Death::Expired));
+        table.remove(1);
         assert_eq!((table.len(), table.bytes(), table.next_end()), (0, 0, None));
     }
 
     #[test]
     fn acknowledged_ids_are_remembered_a_while() {
         let mut table = table();
-        table.remove(1, true);
-        assert!(table.was_done("a") && !table.has("a"));
-        table.remove(2, false);
+        table.remove(1);
+        assert_eq!(table.remember_done(1, "a".into()), None);
+        assert!(table.was_done("a") && table.place_of("a").is_none());
         assert!(!table.was_done("b"));
+        let many = u64::try_from(limits::QUEUE_DONE_IDS).unwrap();
+        let forgotten = (0..many).filter_map(|index| table.remember_done(10 + index, index.to_string()));
+        assert_eq!(forgotten.collect::<Vec<_>>(), [1]);
+        assert!(!table.was_done("a"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jid::Jid;
 use minidom::Element;
 
 use super::super::dialect::Dialect;
-use super::super::{concentrator, control, discovery, ns, roster, sensor, subscribe, xml};
+use super::super::{concentrator, control, discovery, ns, queue, roster, sensor, subscribe, xml};
 use super::{Condition, FaultKind, Incoming, Kind, Message, Presence, Request, StanzaFault};
 
 /// Reads a stanza; never fails.
@@ -91,6 +91,9 @@ fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Reques
         (Some("get"), "ping", ns::PING) => Ok(Request::Ping),
         (Some("get"), "vCard", ns::VCARD) => Ok(Request::Card),
         (Some("set"), "query", ns::ROSTER) => Ok(Request::Roster(roster::parse(payload))),
+        (kind, "pubsub", ns::PUBSUB) | (kind, _, ns::QUEUE) => {
+            queue::Request::parse(payload, kind == Some("set")).map(Request::Queue)
+        }
         (_, "unreadable", ns::UNREADABLE) => Err(StanzaFault::bad_request(payload.text())),
         _ => Ok(Request::Unknown),
     }
