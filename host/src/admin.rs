@@ -41,6 +41,8 @@ pub struct Status {
     pub outbox: usize,
     /// Event subscriptions in force.
     pub subscriptions: usize,
+    /// Queues that we serve, by name.
+    pub queues: Vec<QueueStatus>,
     /// Who asked for a presence subscription and waits for a decision.
     pub waiting: Vec<String>,
 }
@@ -56,6 +58,17 @@ pub struct XmppStatus {
     pub state: String,
     /// Why it is not online.
     pub reason: Option<String>,
+}
+
+/// One queue at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// As configured.
+    pub name: String,
+    /// In whatever state.
+    pub items: usize,
+    /// Of these, what nobody has on lease.
+    pub waiting: usize,
 }
 
 /// One bridge at one instant.

@@ -124,6 +124,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             name: "tombolo".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             policy: Policy::new(config.allow.clone()),
+            queues: config.queues.clone(),
             // The clock makes ids that no earlier run used, unless it was set back.
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
             kept: records,

@@ -12,6 +12,7 @@ mod bridges;
 mod document;
 mod error;
 mod pem;
+mod queues;
 mod secret;
 mod suggest;
 mod units;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tombolo_core::policy::Rule;
+use tombolo_core::policy::{QueueRule, Rule};
 use toml::de::DeTable;
 
 pub use account::{Client, Local, Server, TlsMode, Xmpp, XmppClient, XmppComponent};
@@ -48,6 +49,8 @@ pub struct Config {
     pub bridges: BTreeMap<String, Bridge>,
     /// Who may do what, in the order of the file.
     pub allow: Vec<Rule>,
+    /// Queues that we serve.
+    pub queues: Vec<QueueRule>,
     /// None: no listener.
     pub admin: Option<Admin>,
     /// The account of the client commands.
@@ -79,16 +82,20 @@ impl Config {
         let bridges = root.take("bridges").and_then(|field| field.section());
         let bridges = bridges.map(|section| bridges::read(&section));
         let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
+        let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
         let admin = root.take("admin").and_then(|field| field.section()).and_then(Admin::read);
         let client = root.take("client").and_then(|field| field.section()).and_then(Client::read);
+        let (bridges, queues) = (bridges.unwrap_or_default(), queues.unwrap_or_default());
+        queues::check(&root, &queues, &bridges);
         root.finish();
         Some(Self {
             file: file.to_owned(),
             plugins: plugins?,
             state: state?,
             xmpp: xmpp?,
-            bridges: bridges.unwrap_or_default(),
+            bridges,
             allow: allow.unwrap_or_default(),
+            queues,
             admin,
             client,
         })

@@ -120,6 +120,9 @@ impl App {
         if new.allow != self.config.allow {
             self.hub.rules_changed(Policy::new(new.allow.clone()), now());
         }
+        if new.queues != self.config.queues {
+            self.hub.queues_changed(new.queues.clone(), now());
+        }
         let old = std::mem::replace(&mut self.config, new);
         let leaving: Vec<_> = old.bridges.keys().filter(|name| !self.config.bridges.contains_key(*name)).collect();
         for name in leaving {

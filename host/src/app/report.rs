@@ -2,7 +2,8 @@
 
 use super::App;
 use super::actions::short;
-use crate::admin::{BridgeStatus, PluginStatus, Status};
+use crate::admin::{BridgeStatus, PluginStatus, QueueStatus, Status};
+use tombolo_core::hub::QueueThings;
 
 impl App {
     pub(super) fn status(&self) -> Status {
@@ -34,7 +35,12 @@ impl App {
             plugins: plugins.collect(),
             outbox: self.outbox.len(),
             subscriptions: things.subscriptions,
+            queues: things.queues.into_iter().map(queue).collect(),
             waiting: self.hub.waiting().iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+fn queue(queue: QueueThings) -> QueueStatus {
+    QueueStatus { name: queue.name, items: queue.items, waiting: queue.waiting }
 }

@@ -87,6 +87,9 @@ fn print(status: &Status) {
     }
     say(format_args!("outbox    {} stanzas not yet with the server", status.outbox));
     say(format_args!("watched   by {} event subscriptions", status.subscriptions));
+    for queue in &status.queues {
+        say(format_args!("queue     {}: {} items, {} of them waiting", queue.name, queue.items, queue.waiting));
+    }
     for bridge in &status.bridges {
         let version = bridge.version.as_deref().unwrap_or("-");
         say(format_args!(

@@ -18,7 +18,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<Rule> {
 }
 
 /// A pattern for bare JIDs, in the form in which JIDs are compared.
-fn who(field: &Field<'_>) -> Option<String> {
+pub(super) fn who(field: &Field<'_>) -> Option<String> {
     field.parse(|text| match text.contains('*') {
         true if text.contains('/') => Err(format!("\"{text}\": rules name accounts, without a resource")),
         true => Ok(text.to_lowercase()),

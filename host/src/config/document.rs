@@ -171,6 +171,17 @@ impl<'a> Field<'a> {
         self.expect(self.value.as_str(), "a text in quotation marks")
     }
 
+    /// A whole number within these bounds.
+    pub(super) fn number(&self, least: u64, most: u64) -> Option<u64> {
+        let number = self.expect(self.value.as_integer(), "a whole number")?;
+        let read =
+            u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|read| (least..=most).contains(read));
+        if read.is_none() {
+            self.complain(format!("write a whole number from {least} to {most}"));
+        }
+        read
+    }
+
     /// A text that means something.
     pub(super) fn parse<T, E: Display>(&self, read: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
         read(self.text()?).map_err(|error| self.complain(error)).ok()

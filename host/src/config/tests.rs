@@ -260,7 +260,7 @@ who = []
             "11: bridges.home.endpoints.device: \"connect\" is missing; write connect = \"SCHEME://HOST:PORT\"",
             "11: bridges.home.endpoints.device.conect: unknown key; did you mean \"connect\"?",
             "13: bridges.home.limits.memory: a number stands where a text in quotation marks belongs",
-            "14: bridges.home.limits.deadline: \"soon\" is no duration; write a number and a unit (us, ms, s, min, h), as in \"100 ms\"",
+            "14: bridges.home.limits.deadline: \"soon\" is no duration; write a number and a unit (us, ms, s, min, h, d), as in \"100 ms\"",
             "15: alow: unknown key; did you mean \"allow\"?",
         ]
     );

@@ -9,7 +9,7 @@ pub(super) enum UnitError {
     #[error("no size; write a number and a unit (B, kB, MB, GB, KiB, MiB, GiB), as in \"64 MiB\"")]
     Size,
     /// For durations.
-    #[error("no duration; write a number and a unit (us, ms, s, min, h), as in \"100 ms\"")]
+    #[error("no duration; write a number and a unit (us, ms, s, min, h, d), as in \"100 ms\"")]
     Duration,
 }
 
@@ -36,6 +36,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
         "s" => Some(1_000_000),
         "min" => Some(60_000_000),
         "h" => Some(3_600_000_000),
+        "d" => Some(86_400_000_000),
         _ => None,
     };
     product(text, factor).map(Duration::from_micros).ok_or(UnitError::Duration)

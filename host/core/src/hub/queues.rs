@@ -216,13 +216,7 @@ impl Hub {
         self.arm_queues();
     }
 
-    fn acknowledge(
-        &mut self,
-        asker: &Asker,
-        caller: &Peer,
-        queue: &str,
-        ids: &[String],
-    ) -> Result<(), StanzaFault> {
+    fn acknowledge(&mut self, asker: &Asker, caller: &Peer, queue: &str, ids: &[String]) -> Result<(), StanzaFault> {
         let table = self.queues.tables.get(queue);
         let places = table.and_then(|table| table.acknowledgeable(ids, &caller.jid)).ok_or_else(no_item)?;
         let item = self.item();

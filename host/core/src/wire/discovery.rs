@@ -7,8 +7,8 @@ use minidom::Element;
 use sha1::{Digest as _, Sha1};
 
 use super::dialect::Dialect;
-use super::ns;
 use super::form::Form;
+use super::ns;
 use super::paging::{Page, Place};
 use super::queue::MetaData;
 use super::stanza::StanzaFault;

@@ -342,11 +342,8 @@ impl Death {
 impl MetaData {
     /// The form that goes into `disco#info` (XEP-0128).
     pub fn to_form(&self) -> Form {
-        let field = |var: &str, value: String| FormField {
-            var: var.to_owned(),
-            values: vec![value],
-            ..FormField::default()
-        };
+        let field =
+            |var: &str, value: String| FormField { var: var.to_owned(), values: vec![value], ..FormField::default() };
         let mut fields = vec![
             FormField {
                 field_type: "hidden".to_owned(),
@@ -397,11 +394,16 @@ mod tests {
 
     #[test]
     fn reads_what_plain_publish_subscribe_asks() {
-        let push = pubsub("<publish node='q'><item id='1'><a xmlns='x'/></item><item><b xmlns='y'>z</b></item></publish>");
+        let push =
+            pubsub("<publish node='q'><item id='1'><a xmlns='x'/></item><item><b xmlns='y'>z</b></item></publish>");
         let Request { queue, what: What::Push(items) } = request(&push, true).unwrap() else { panic!("a push") };
         assert_eq!((queue.as_str(), items.len()), ("q", 2));
-        assert_eq!(items[1], Pushed { id: None, payload: "<b xmlns='y'>z</b>".parse::<Element>().map(|b| String::from(&b)).unwrap() });
-        let look = pubsub("<items node='q' max_items='3'/><set xmlns='http://jabber.org/protocol/rsm'><after>7</after></set>");
+        assert_eq!(
+            items[1],
+            Pushed { id: None, payload: "<b xmlns='y'>z</b>".parse::<Element>().map(|b| String::from(&b)).unwrap() }
+        );
+        let look =
+            pubsub("<items node='q' max_items='3'/><set xmlns='http://jabber.org/protocol/rsm'><after>7</after></set>");
         let What::Look { page, .. } = request(&look, false).unwrap().what else { panic!("a look") };
         assert_eq!((page.max, page.after.as_deref()), (Some(3), Some("7")));
         let acknowledge = pubsub("<retract node='q'><item id='1'/><item id='2'/></retract>");
