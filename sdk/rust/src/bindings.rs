@@ -1,4 +1,4 @@
-//! The contract's guest side as Rust, generated from `wit/v0.1`. Owns nothing by hand; the only module with unsafe code.
+//! The contract's guest side as Rust, generated from `wit/v0.1`. Owns nothing by hand; beside `memory` the only module with unsafe code.
 //!
 //! A world that exports `guest` alone imports the three interfaces whose types it uses. This one exports them too, so that the
 //! component imports nothing at all; a host that looks for `guest` does not mind.

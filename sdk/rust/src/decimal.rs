@@ -58,29 +58,34 @@ impl FromStr for Decimal {
             [b'+', rest @ ..] => (false, rest),
             all => (false, all),
         };
-        let mut digits: i64 = 0;
+        let mut magnitude: u64 = 0;
         let mut any_digit = false;
         let mut scale = None;
         for byte in unsigned {
             match byte {
                 b'0'..=b'9' => {
                     any_digit = true;
-                    digits = append(digits, i64::from(byte - b'0'), negative).ok_or(NotDecimal)?;
+                    magnitude = append(magnitude, byte - b'0').ok_or(NotDecimal)?;
                     scale = scale.map(|decimals: u8| decimals.saturating_add(1));
                 }
                 b'.' if scale.is_none() => scale = Some(0),
                 _ => return Err(NotDecimal),
             }
         }
+        let digits = signed(magnitude, negative).ok_or(NotDecimal)?;
         let scale = scale.unwrap_or(0);
         if any_digit && scale <= Self::SCALE_MAX { Ok(Self { digits, scale }) } else { Err(NotDecimal) }
     }
 }
 
-/// Counts downwards below zero, so that the smallest `i64` is reached too.
-fn append(digits: i64, digit: i64, negative: bool) -> Option<i64> {
-    let shifted = digits.checked_mul(10)?;
-    if negative { shifted.checked_sub(digit) } else { shifted.checked_add(digit) }
+/// Compares instead of `checked_mul`, which on 32-bit guests is a multiplication of 128 bits.
+fn append(magnitude: u64, digit: u8) -> Option<u64> {
+    // Beyond this no `i64` is left, whatever the digit.
+    (magnitude <= i64::MAX as u64 / 10).then(|| magnitude * 10 + u64::from(digit))
+}
+
+fn signed(magnitude: u64, negative: bool) -> Option<i64> {
+    if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 impl Value {
@@ -109,7 +114,20 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_plain_decimal() {
-        for text in ["", ".", "-", "1e3", "NaN", "0x10", "1,5", "99999999999999999999", "1.2.3", "--1"] {
+        for text in [
+            "",
+            ".",
+            "-",
+            "1e3",
+            "NaN",
+            "0x10",
+            "1,5",
+            "99999999999999999999",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1.2.3",
+            "--1",
+        ] {
             assert_eq!(text.parse::<Decimal>(), Err(NotDecimal), "{text}");
         }
     }

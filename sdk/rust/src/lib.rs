@@ -15,6 +15,8 @@ mod glue;
 #[cfg(feature = "serde")]
 mod json;
 mod mapper;
+#[cfg(target_arch = "wasm32")]
+mod memory;
 mod output;
 pub mod testing;
 mod timers;

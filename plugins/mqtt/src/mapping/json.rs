@@ -22,6 +22,9 @@ pub(crate) struct Entry {
     /// Index behind everything that is inside.
     next: u32,
     is_object: bool,
+    /// Whether the key, and the value if it is a text, have escapes.
+    is_key_escaped: bool,
+    is_escaped: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +57,7 @@ impl<'a> Document<'a> {
     pub(crate) fn parse(text: &'a str, tape: &'a mut Tape) -> Result<Self, NotJson> {
         tape.clear();
         let mut reader = Reader { bytes: text.as_bytes(), at: 0, tape };
-        reader.value(Span::default(), 0)?;
+        reader.value(Span::default(), false, 0)?;
         reader.blanks();
         if reader.at < text.len() { Err(NotJson) } else { Ok(Self { text, tape }) }
     }
@@ -74,7 +77,7 @@ impl<'a> Document<'a> {
         let mut position = 0;
         while at < entry.next as usize {
             let child = self.tape.get(at)?;
-            let is_it = if entry.is_object { self.is_key(child.key, step) } else { step.parse() == Ok(position) };
+            let is_it = if entry.is_object { self.is_key(child, step) } else { step.parse() == Ok(position) };
             if is_it {
                 return Some(at);
             }
@@ -84,9 +87,9 @@ impl<'a> Document<'a> {
         None
     }
 
-    fn is_key(&self, key: Span, step: &str) -> bool {
-        let key = self.slice(key);
-        key == step || (key.contains('\\') && unescape(key).is_some_and(|key| key == step))
+    fn is_key(&self, entry: &Entry, step: &str) -> bool {
+        let key = self.slice(entry.key);
+        if entry.is_key_escaped { unescape(key).is_some_and(|key| key == step) } else { key == step }
     }
 
     fn slice(&self, span: Span) -> &'a str {
@@ -96,7 +99,11 @@ impl<'a> Document<'a> {
     fn scalar(&self, entry: &Entry) -> Option<Scalar<'a>> {
         let text = self.slice(entry.value);
         match text.as_bytes().first()? {
-            b'"' => unescape(text.get(1..text.len() - 1)?).map(Scalar::Text),
+            b'"' => {
+                let inside = text.get(1..text.len() - 1)?;
+                let text = if entry.is_escaped { unescape(inside)? } else { Cow::Borrowed(inside) };
+                Some(Scalar::Text(text))
+            }
             b'{' | b'[' => Some(Scalar::Container(text)),
             b't' => Some(Scalar::Boolean(true)),
             b'f' => Some(Scalar::Boolean(false)),
@@ -136,16 +143,18 @@ impl Reader<'_, '_> {
         Ok(Span { start: number(start)?, end: number(self.at)? })
     }
 
-    fn value(&mut self, key: Span, depth: usize) -> Result<(), NotJson> {
+    fn value(&mut self, key: Span, is_key_escaped: bool, depth: usize) -> Result<(), NotJson> {
         self.blanks();
         let (entry, start) = (self.tape.len(), self.at);
         let first = self.peek().ok_or(NotJson)?;
-        self.tape.push(Entry { key, value: Span::default(), next: 0, is_object: first == b'{' });
+        let is_object = first == b'{';
+        self.tape.push(Entry { key, value: Span::default(), next: 0, is_object, is_key_escaped, is_escaped: false });
+        let mut is_escaped = false;
         match first {
             b'{' | b'[' if depth >= DEPTH_MAX => return Err(NotJson),
             b'{' => self.members(depth)?,
             b'[' => self.elements(depth)?,
-            b'"' => self.string()?,
+            b'"' => is_escaped = self.string()?,
             b't' => self.word(b"true")?,
             b'f' => self.word(b"false")?,
             b'n' => self.word(b"null")?,
@@ -154,7 +163,7 @@ impl Reader<'_, '_> {
         let value = self.span(start)?;
         let next = u32::try_from(self.tape.len()).map_err(|_| NotJson)?;
         if let Some(entry) = self.tape.get_mut(entry) {
-            (entry.value, entry.next) = (value, next);
+            (entry.value, entry.next, entry.is_escaped) = (value, next, is_escaped);
         }
         Ok(())
     }
@@ -168,11 +177,11 @@ impl Reader<'_, '_> {
         loop {
             self.blanks();
             let start = self.at;
-            self.string()?;
+            let is_escaped = self.string()?;
             let quoted = self.span(start)?;
             self.blanks();
             self.take(b':')?;
-            self.value(Span { start: quoted.start + 1, end: quoted.end - 1 }, depth + 1)?;
+            self.value(Span { start: quoted.start + 1, end: quoted.end - 1 }, is_escaped, depth + 1)?;
             self.blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -188,7 +197,7 @@ impl Reader<'_, '_> {
             return self.take(b']');
         }
         loop {
-            self.value(Span::default(), depth + 1)?;
+            self.value(Span::default(), false, depth + 1)?;
             self.blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -197,12 +206,18 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn string(&mut self) -> Result<(), NotJson> {
+    /// Gives whether there are escapes.
+    fn string(&mut self) -> Result<bool, NotJson> {
         self.take(b'"')?;
+        let mut is_escaped = false;
         loop {
+            self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek().ok_or(NotJson)? {
-                b'"' => return self.take(b'"'),
-                b'\\' => self.at += 2,
+                b'"' => return self.take(b'"').map(|()| is_escaped),
+                b'\\' => {
+                    is_escaped = true;
+                    self.at += 2;
+                }
                 0..=0x1F => return Err(NotJson),
                 _ => self.at += 1,
             }
@@ -237,12 +252,31 @@ impl Reader<'_, '_> {
     }
 
     fn digits(&mut self) -> Result<(), NotJson> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at == start { Err(NotJson) } else { Ok(()) }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        if count == 0 { Err(NotJson) } else { Ok(()) }
     }
+}
+
+/// So many bytes at the beginning are neither quotation mark nor backslash nor control character; in steps of eight, the last few bytes
+/// are left to the caller.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // The lowest byte below a bound has its high bit set; bytes above it may have it by a borrow, hence the lowest counts.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let found = quote | backslash | below(word, 0x20);
+        if found != 0 {
+            return at * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8
 }
 
 /// The text between two quotation marks. None: an escape that means nothing.
@@ -279,6 +313,10 @@ mod tests {
     #[test]
     fn understands_escapes() {
         assert_eq!(get(r#"{"a\u0062": "x\n\"y\""}"#, &["ab"]).unwrap(), r#"Text("x\n\"y\"")"#);
+        assert_eq!(
+            get(r#"{"abcdefgh\"ijklmnop": "12345678\\ß"}"#, &["abcdefgh\"ijklmnop"]).unwrap(),
+            r#"Text("12345678\\ß")"#
+        );
         assert_eq!(get(r#"{"a": "\ud83d\ude00"}"#, &["a"]).unwrap(), r#"Text("😀")"#);
     }
 
@@ -300,6 +338,9 @@ mod tests {
             "-",
             "1.",
             "1e",
+            "\"1234567\t\"",
+            "\"12345678\u{1f}\"",
+            "\"1234567\\\"",
             &deep,
         ] {
             assert_eq!(Document::parse(text, &mut Tape::new()).err(), Some(NotJson), "{text}");
