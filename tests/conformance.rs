@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tombolo_tests::script;
 
 /// Features of the specification that must have scripts.
-const AREAS: &[&str] = &["component", "concentrator", "control", "discovery", "events", "sensor"];
+const AREAS: &[&str] = &["chat", "commands", "component", "concentrator", "control", "discovery", "events", "sensor"];
 
 fn scripts(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
@@ -40,6 +40,16 @@ fn every_area_has_its_test() {
         .collect();
     found.sort();
     assert_eq!(found, AREAS);
+}
+
+#[test]
+fn chat() {
+    run("chat");
+}
+
+#[test]
+fn commands() {
+    run("commands");
 }
 
 #[test]

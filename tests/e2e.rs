@@ -14,6 +14,8 @@ mod local;
 mod malformed;
 #[path = "e2e/outages.rs"]
 mod outages;
+#[path = "e2e/people.rs"]
+mod people;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/reload.rs"]

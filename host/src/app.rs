@@ -15,16 +15,17 @@ mod changes;
 mod outbox;
 mod report;
 mod suits;
+mod wishes;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
-use tombolo_core::hub::{Hub, HubConfig, Output};
+use tombolo_core::hub::{Hub, HubConfig, Output, Wish};
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::{Event, Failure, ReasonCode, Timestamp};
-use tombolo_core::policy::Policy;
 use tombolo_runtime::{BridgeOutput, Engine};
 
 use crate::admin::{self, Status, XmppStatus};
@@ -77,6 +78,9 @@ struct App {
     transport: Arc<Transport>,
     bridges: Bridges,
     catalog: Catalog,
+    watcher: reload::Watcher,
+    /// What the hub wants done that takes more than a moment.
+    wishes: VecDeque<(u64, Wish)>,
     session: Session,
     local: Option<LocalServer>,
     xmpp: XmppStatus,
@@ -106,7 +110,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (loaded_sender, loaded) = mpsc::channel(WAITING_INPUTS_MAX);
     let (bridges_sender, bridges) = mpsc::channel(WAITING_INPUTS_MAX);
     let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
-    let _watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
+    let watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
     let (ask, asked) = mpsc::channel(16);
     admin::serve_unix(&config.state, ask.clone()).map_err(AppError::Admin)?;
     if let Some(admin) = &config.admin {
@@ -123,7 +127,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         hub: Hub::new(HubConfig {
             name: "tombolo".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            policy: Policy::new(config.allow.clone()),
+            policy: config.policy(),
             queues: config.queues.clone(),
             // The clock makes ids that no earlier run used, unless it was set back.
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
@@ -135,6 +139,8 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         bridges: Bridges::new(bridges_sender, journal, Arc::clone(&transport)),
         transport,
         catalog: Catalog::new(engine, loaded_sender),
+        watcher,
+        wishes: VecDeque::new(),
         session: xmpp::spawn(account, xmpp_sender),
         local,
         xmpp: xmpp_status,
@@ -193,11 +199,15 @@ impl App {
         let mut signals = Signals::new();
         loop {
             let waits = self.settle();
+            if let Some((id, wish)) = self.wishes.pop_front() {
+                self.grant(id, wish).await;
+                continue;
+            }
             let hub_due = self.due_in(waits);
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Signal::Reload => self.reload().await,
+                    Signal::Reload => drop(self.reload().await),
                     Signal::End => return,
                 },
                 // Before anything that can flood: a probe that is not answered ends the service.
@@ -229,6 +239,8 @@ impl App {
                 Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
                 Output::Event { bridge, event } => self.tell(&bridge, event),
                 Output::Keep { item, name, bytes } => self.store.record(&name, bytes, item),
+                // Bounded: the hub has no more than so many open.
+                Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }

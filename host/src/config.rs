@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tombolo_core::policy::{QueueRule, Rule};
+use tombolo_core::policy::{Glob, Policy, QueueRule, Rule};
 use toml::de::DeTable;
 
 pub use account::{Client, Local, Server, TlsMode, Xmpp, XmppClient, XmppComponent};
@@ -51,6 +51,8 @@ pub struct Config {
     pub allow: Vec<Rule>,
     /// Queues that we serve.
     pub queues: Vec<QueueRule>,
+    /// Patterns for bare JIDs of those who look after the service over XMPP.
+    pub admins: Vec<Glob>,
     /// None: no listener.
     pub admin: Option<Admin>,
     /// The account of the client commands.
@@ -70,6 +72,11 @@ impl Config {
         Self::load_with(file, &|name| std::env::var(name).ok())
     }
 
+    /// The rules and who looks after the service, as policy wants them.
+    pub fn policy(&self) -> Policy {
+        Policy::new(self.allow.clone()).with_admins(self.admins.clone())
+    }
+
     fn load_with(file: &Path, environment: Environment<'_>) -> Result<Self, ConfigError> {
         read_file(file, environment, |root| Self::read(file, root))
     }
@@ -83,6 +90,7 @@ impl Config {
         let bridges = bridges.map(|section| bridges::read(&section));
         let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
         let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
+        let admins = root.take("admins").and_then(|field| field.each(allow::who));
         let admin = root.take("admin").and_then(|field| field.section()).and_then(Admin::read);
         let client = root.take("client").and_then(|field| field.section()).and_then(Client::read);
         let (bridges, queues) = (bridges.unwrap_or_default(), queues.unwrap_or_default());
@@ -96,6 +104,7 @@ impl Config {
             bridges,
             allow: allow.unwrap_or_default(),
             queues,
+            admins: admins.unwrap_or_default().into_iter().map(Glob::new).collect(),
             admin,
             client,
         })

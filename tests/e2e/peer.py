@@ -2,7 +2,7 @@
 
 Reads one JSON command a line from standard input and writes one JSON object a line to standard output:
 {"answer": ID, ...} for a command, {"stanza": XML} for everything that arrives, {"event": NAME} for the session itself.
-Uses slixmpp's own xep_0030, xep_0323 and xep_0325 wherever the command is about them, so that their habits are tested and not ours.
+Uses slixmpp's own xep_0030, xep_0050, xep_0323 and xep_0325 wherever the command is about them, so that their habits are tested and not ours.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Peer(slixmpp.ClientXMPP):
             self.enable_plaintext = True
             self.enable_starttls = False
             self.plugin["feature_mechanisms"].unencrypted_scram = True
-        for plugin in ("xep_0030", "xep_0115", "xep_0199", "xep_0323", "xep_0325"):
+        for plugin in ("xep_0030", "xep_0050", "xep_0115", "xep_0199", "xep_0323", "xep_0325"):
             self.register_plugin(plugin)
         self.stay = True
         self.add_event_handler("session_start", self.started)
@@ -98,6 +98,40 @@ class Peer(slixmpp.ClientXMPP):
         """xep_0325 by message, which nobody answers."""
         fields = [tuple(field) for field in command["fields"]]
         self.plugin["xep_0325"].set_command(self.boundjid.full, command["to"], fields, command.get("nodes"))
+        return {}
+
+    async def do_adhoc(self, command):
+        """A step of an ad-hoc command: what slixmpp's xep_0050 makes of the answer."""
+        payload = []
+        if "form" in command:
+            form = self.plugin["xep_0004"].make_form(ftype="submit")
+            for var, value in command["form"].items():
+                form.add_field(var=var, value=value)
+            payload = [form]
+        iq = await self.plugin["xep_0050"].send_command(
+            command["to"],
+            command["node"],
+            action=command.get("action", "execute"),
+            sessionid=command.get("session"),
+            payload=payload,
+            timeout=20,
+        )
+        step = iq["command"]
+        form = step["form"]
+        rows = [{var: field for var, field in item.items()} for item in form.get_items()] if form.xml.findall(
+            "{jabber:x:data}item") else []
+        return {
+            "status": step["status"],
+            "session": step["sessionid"],
+            "notes": [list(note) for note in step["notes"]],
+            "fields": {var: field["value"] for var, field in form.get_fields().items()},
+            "options": {var: [o["value"] for o in field["options"]] for var, field in form.get_fields().items()},
+            "rows": rows,
+        }
+
+    async def do_say(self, command):
+        """A chat message, as a person types it."""
+        self.send_message(mto=command["to"], mbody=command["body"], mtype="chat")
         return {}
 
     async def do_raw(self, command):

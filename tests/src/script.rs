@@ -6,13 +6,13 @@
 use std::collections::VecDeque;
 
 use minidom::Element;
-use tombolo_core::hub::{Hub, HubConfig, Output};
+use tombolo_core::hub::{Granted, Hub, HubConfig, Output, Service, ServiceBridge, Wish};
 use tombolo_core::model::bridge::{Read, Report};
 use tombolo_core::model::{
     Action, BareJid, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Reading,
     Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{May, Policy, Rule};
+use tombolo_core::policy::{Glob, May, Policy, Rule};
 use tombolo_core::wire::{lexical, stanza};
 
 use crate::pattern::mismatch;
@@ -49,6 +49,11 @@ struct Stage {
     now: Timestamp,
     stanzas: VecDeque<Element>,
     events: VecDeque<Event>,
+    /// What only the app could do, and the last of it that the script has seen.
+    wishes: VecDeque<(u64, Wish)>,
+    wish: u64,
+    /// The last session of a command.
+    session: String,
     items: Vec<u64>,
     /// The last request that the bridge got.
     request: u64,
@@ -75,8 +80,18 @@ impl Stage {
             false => hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, now),
         }
         while hub.poll_output().is_some() {}
-        let (stanzas, events, items) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Ok(Self { hub, is_component, now, stanzas, events, items, request: 0 })
+        Ok(Self {
+            hub,
+            is_component,
+            now,
+            stanzas: VecDeque::new(),
+            events: VecDeque::new(),
+            wishes: VecDeque::new(),
+            wish: 0,
+            session: String::new(),
+            items: Vec::new(),
+            request: 0,
+        })
     }
 
     fn step(&mut self, line: &str, block: &str) -> Result<(), String> {
@@ -95,6 +110,10 @@ impl Stage {
             [BRIDGE, "removes", node] => self.act(Action::RemoveNode(find(node)?.number)),
             [BRIDGE, expected @ ..] => return self.expect_event(&expected.join(" ")),
             ["wait", seconds] => self.wait(seconds.parse().map_err(|_| "no number of seconds")?),
+            ["service", "is", "asked", wanted @ ..] => return self.expect_wish(&wanted.join(" ")),
+            ["service", "says", state] => self.grant(Ok(Granted::Status(service(state)))),
+            ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
+            ["service", "fails", text @ ..] => self.grant(Err(text.join(" "))),
             ["durable"] => self.durable(),
             ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
             ["offline"] => self.hub.session_offline(self.now),
@@ -114,6 +133,7 @@ impl Stage {
                 }
                 Output::Event { event, .. } => self.events.push_back(event),
                 Output::Keep { item, .. } => self.items.extend(item),
+                Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Refused { .. } => {}
             }
         }
@@ -131,6 +151,7 @@ impl Stage {
 
     /// As it comes from the session: mended, with the sender that the server vouches for.
     fn hear(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
+        let block = &block.replace("$SESSION", &self.session);
         let element = parse(block, &format!("from='{}' to='{}'", jid(who), self.address(at)?))?;
         self.hub.handle_stanza(&stanza::mend(element), self.now);
         Ok(())
@@ -145,6 +166,8 @@ impl Stage {
         if found.attr("from") != from.as_deref() {
             return Err(format!("came from {:?}: {}", found.attr("from"), String::from(&found)));
         }
+        let session = found.children().find_map(|child| child.attr("sessionid"));
+        self.session = session.map_or_else(|| std::mem::take(&mut self.session), str::to_owned);
         // The hub numbers its messages; a script does not repeat that.
         let id = if block.starts_with("<message") && !block.contains("<message id=") { "id='*'" } else { "" };
         let pattern = parse(
@@ -161,6 +184,22 @@ impl Stage {
         let event = self.events.pop_front().ok_or("the bridge was told nothing")?;
         let told = self.digest(&event);
         if told == expected { Ok(()) } else { Err(format!("the bridge was told: {told}")) }
+    }
+
+    fn expect_wish(&mut self, expected: &str) -> Result<(), String> {
+        let (id, wish) = self.wishes.pop_front().ok_or("nothing was asked")?;
+        self.wish = id;
+        let asked = match wish {
+            Wish::Status => "status".to_owned(),
+            Wish::Reload => "reload".to_owned(),
+            Wish::Release(bridge) => format!("release {bridge}"),
+            Wish::Restart(bridge) => format!("restart {bridge}"),
+        };
+        if asked == expected { Ok(()) } else { Err(format!("the service was asked: {asked}")) }
+    }
+
+    fn grant(&mut self, outcome: Result<Granted, String>) {
+        self.hub.handle_granted(self.wish, outcome, self.now);
     }
 
     /// An event as a script writes it; remembers the request.
@@ -224,6 +263,9 @@ impl Stage {
     }
 
     fn end(&mut self) -> Result<(), String> {
+        if let Some((_, wish)) = self.wishes.front() {
+            return Err(format!("left over: the service is asked {wish:?}"));
+        }
         match (self.stanzas.front(), self.events.front().cloned()) {
             (None, None) => Ok(()),
             (Some(stanza), _) => Err(format!("left over: {}", String::from(stanza))),
@@ -252,12 +294,20 @@ fn jid(who: &str) -> String {
     if who.contains('@') { who.to_owned() } else { format!("{who}@example.org/phone") }
 }
 
-/// Alice may everything, Bob may see and read the lamp; nobody else may anything.
+/// The service with its bridge in this state.
+fn service(state: &str) -> Service {
+    let bridge =
+        ServiceBridge { name: BRIDGE.into(), plugin: "mqtt".into(), state: state.into(), ..ServiceBridge::default() };
+    Service { version: "0.1".into(), bridges: vec![bridge], ..Service::default() }
+}
+
+/// Alice may everything, Bob may see and read the lamp, Root looks after the service; nobody else may anything.
 fn rules() -> Policy {
     Policy::new(vec![
         Rule::new(&["alice@example.org"], May::SEE | May::READ | May::CONTROL, &["home/*"], &["*"]),
         Rule::new(&["bob@example.org"], May::SEE | May::READ, &["home/lamp"], &["*"]),
     ])
+    .with_admins(vec![Glob::new("root@example.org")])
 }
 
 /// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.

@@ -7,12 +7,17 @@
 mod actions;
 mod addresses;
 mod asks;
+mod chat;
 mod checks;
+mod commands;
 mod concentrator;
 mod controls;
+mod decisions;
 mod discover;
+mod errands;
 mod friends;
 mod lookup;
+mod phrases;
 mod queues;
 mod readouts;
 mod receipts;
@@ -28,6 +33,7 @@ mod watches;
 use std::collections::{BTreeMap, VecDeque};
 
 use addresses::Peer;
+pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
@@ -103,6 +109,13 @@ pub enum Output {
         /// What happened.
         event: Event,
     },
+    /// Only the app can do it; answered by [`Hub::handle_granted`].
+    Wish {
+        /// Comes back in the answer.
+        id: u64,
+        /// What.
+        wish: Wish,
+    },
     /// For the log: something that a bridge's mapper asked for was not done, because it breaks the contract or a bound.
     Refused {
         /// The bridge.
@@ -124,6 +137,10 @@ pub struct Hub {
     watches: watches::Watches,
     friends: friends::Friends,
     asks: asks::Asks,
+    wishes: errands::Wishes,
+    sessions: commands::Sessions,
+    talks: chat::Talks,
+    decisions: decisions::Decisions,
     receipts: receipts::Receipts,
     queues: queues::Queues,
     timers: timers::Timers,
@@ -155,7 +172,6 @@ impl Hub {
         Self {
             items: config.first_item,
             queues: queues::Queues::restore(config.queues.clone(), &config.kept),
-            config,
             registry: registry::Registry::default(),
             readouts: readouts::Readouts::default(),
             controls: controls::Controls::default(),
@@ -163,11 +179,16 @@ impl Hub {
             watches: watches::Watches::default(),
             friends: friends::Friends::default(),
             asks: asks::Asks::default(),
+            wishes: errands::Wishes::default(),
+            sessions: commands::Sessions::default(),
+            talks: chat::Talks::default(),
+            decisions: decisions::Decisions::restore(&config.kept),
             receipts: receipts::Receipts::default(),
             timers: timers::Timers::default(),
             requests: BTreeMap::new(),
             outputs: VecDeque::new(),
             numbers: 0,
+            config,
         }
     }
 
@@ -203,6 +224,7 @@ impl Hub {
     fn handle_message(&mut self, from: Peer, message: Message, now: Timestamp) {
         match message {
             Message::Control(set) => self.control(None, from, &set, now),
+            Message::Chat(chat) => self.chat(&from, &chat, now),
             Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
             Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Other => {}
         }
@@ -258,6 +280,10 @@ impl Hub {
             }
             Request::Concentrator(request) => self.concentrate(&asker, &caller, &request, now),
             Request::Queue(request) => self.queue_request(asker, &caller, request, now),
+            Request::Command(_) if !caller.is_with_concentrator() => {
+                self.refuse(&asker, &StanzaFault::service_unavailable());
+            }
+            Request::Command(request) => self.command(asker, &caller, &request, now),
             Request::Ping
             | Request::Version
             | Request::Disco(_)
@@ -314,6 +340,8 @@ impl Hub {
                 Timer::Interval(number, key) => self.interval_over(number, key, now),
                 Timer::Offline(number) => self.away_too_long(number),
                 Timer::Watch(number) => self.watch_over(number),
+                Timer::Wish(id) => self.wish_overdue(id, now),
+                Timer::Session(number) => self.session_over(number),
                 Timer::Ask(number) => self.ask_overdue(number, now),
                 Timer::Queues => self.queues_due(now),
             }

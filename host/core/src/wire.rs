@@ -5,6 +5,7 @@
 //! anything, keeps state or does I/O: every codec is a plain function of an [`minidom::Element`], and so a fuzz target.
 
 pub mod address;
+pub mod command;
 pub mod concentrator;
 pub mod control;
 pub mod dialect;

@@ -3,8 +3,6 @@
 //! Owns the comparison of the old configuration with the new one. A bad file changes nothing; a good one takes effect bridge by bridge,
 //! and what did not change is not touched.
 
-use tombolo_core::policy::Policy;
-
 use super::actions::short;
 use super::catalog::Loaded;
 use super::suits::complaints;
@@ -18,7 +16,7 @@ impl App {
             Change::Plugin { name, bytes, hash } => self.catalog.load(name, hash, bytes),
             Change::PluginUnreadable { name, reason } => self.refuse_plugin(&name, "", reason),
             Change::PluginGone { name } => self.plugin_gone(&name),
-            Change::Config => self.reload().await,
+            Change::Config => drop(self.reload().await),
             Change::Ready => {}
         }
     }
@@ -90,20 +88,26 @@ impl App {
         self.store.forget(name);
     }
 
-    /// Reads the configuration again.
-    pub(super) async fn reload(&mut self) {
+    /// Reads the configuration again. Whether it changed.
+    pub(super) async fn reload(&mut self) -> Result<bool, ConfigError> {
         let file = self.config.file.clone();
-        match blocking(move || Config::load(&file)).await {
-            Ok(new) if new == self.config => tracing::info!("configuration unchanged"),
+        let outcome = match blocking(move || Config::load(&file)).await {
+            Ok(new) if new == self.config => Ok(false),
             Ok(new) => match self.complaints(&new) {
-                none if none.is_empty() => self.adopt(new),
-                problems => {
-                    let error = ConfigError { file: new.file, problems };
-                    tracing::error!(reason = %error, "configuration refused; the old one stays in force");
+                none if none.is_empty() => {
+                    self.adopt(new);
+                    Ok(true)
                 }
+                problems => Err(ConfigError { file: new.file, problems }),
             },
+            Err(error) => Err(error),
+        };
+        match &outcome {
+            Ok(true) => tracing::info!(bridges = self.config.bridges.len(), "configuration adopted"),
+            Ok(false) => tracing::info!("configuration unchanged"),
             Err(error) => tracing::error!(reason = %error, "configuration refused; the old one stays in force"),
         }
+        outcome
     }
 
     /// What the plugins that are here would say of the sections that change. A section that was refused before and stays as it is keeps no
@@ -117,8 +121,8 @@ impl App {
 
     fn adopt(&mut self, new: Config) {
         self.name_what_needs_a_restart(&new);
-        if new.allow != self.config.allow {
-            self.hub.rules_changed(Policy::new(new.allow.clone()), now());
+        if new.policy() != self.config.policy() {
+            self.hub.rules_changed(new.policy(), now());
         }
         if new.queues != self.config.queues {
             self.hub.queues_changed(new.queues.clone(), now());
@@ -144,7 +148,6 @@ impl App {
                 self.employ(&name);
             }
         }
-        tracing::info!(bridges = self.config.bridges.len(), "configuration adopted");
     }
 
     fn name_what_needs_a_restart(&self, new: &Config) {

@@ -29,6 +29,13 @@ pub struct Watcher {
     signal: SyncSender<()>,
 }
 
+impl Watcher {
+    /// Looks now, without waiting for a signal; for file systems that send none.
+    pub fn look(&self) {
+        let _full_or_sent = self.signal.try_send(());
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);

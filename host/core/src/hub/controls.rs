@@ -9,6 +9,7 @@ use jid::Jid;
 
 use super::addresses::Peer;
 use super::checks::is_allowed;
+use super::errands::Errand;
 use super::lookup::{Place, check_count, is_device_itself, not_found};
 use super::registry::{Entry, NodeKey};
 use super::timers::Timer;
@@ -26,8 +27,7 @@ pub(super) struct Controls(BTreeMap<u64, Control>);
 #[derive(Debug)]
 struct Control {
     caller: Peer,
-    /// None: asked in a message, so nobody is told.
-    asker: Option<Asker>,
+    informed: Informed,
     dialect: Dialect,
     /// By request: the bridge.
     pending: BTreeMap<u64, String>,
@@ -37,8 +37,19 @@ struct Control {
     deadline: Timestamp,
 }
 
+/// Who is told the outcome.
+#[derive(Debug)]
+pub(super) enum Informed {
+    /// It was asked in a message.
+    Nobody,
+    /// Whoever sent an iq.
+    Asker(Asker),
+    /// Whoever sent us.
+    Errand(Errand),
+}
+
 /// One node's share of a control operation.
-struct Write {
+pub(super) struct Write {
     key: NodeKey,
     settings: Vec<Setting>,
 }
@@ -54,7 +65,13 @@ impl Controls {
 }
 
 /// Why nothing is set; stanza errors that control has no case of its own for included.
-struct Denied(Refusal);
+pub(super) struct Denied(Refusal);
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        denied.0
+    }
+}
 
 impl From<StanzaFault> for Denied {
     fn from(fault: StanzaFault) -> Self {
@@ -72,7 +89,10 @@ impl Hub {
     /// Answers `<set>`; without an asker it came in a message and nobody is answered.
     pub(super) fn control(&mut self, asker: Option<Asker>, caller: Peer, set: &Set, now: Timestamp) {
         match self.plan(&caller, set) {
-            Ok(writes) => self.execute(asker, caller, set, writes, now),
+            Ok(writes) => {
+                let informed = asker.map_or(Informed::Nobody, Informed::Asker);
+                self.execute(informed, caller, set, writes, now);
+            }
             Err(Denied(refusal)) => self.refuse_control(asker.as_ref(), set.dialect, &refusal),
         }
     }
@@ -83,7 +103,7 @@ impl Hub {
         }
     }
 
-    fn plan(&self, caller: &Peer, set: &Set) -> Result<Vec<Write>, Denied> {
+    pub(super) fn plan(&self, caller: &Peer, set: &Set) -> Result<Vec<Write>, Denied> {
         let names: Vec<&str> = set.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         check_count(names.len())?;
         let nodes = self.controllable(caller, &set.nodes, &names)?;
@@ -165,7 +185,7 @@ impl Hub {
         }
     }
 
-    fn execute(&mut self, asker: Option<Asker>, caller: Peer, set: &Set, writes: Vec<Write>, now: Timestamp) {
+    pub(super) fn execute(&mut self, informed: Informed, caller: Peer, set: &Set, writes: Vec<Write>, now: Timestamp) {
         let number = self.number();
         let deadline = now.plus_ms(limits::CONTROL_DEADLINE_MS);
         let parameter = match set.parameters.as_slice() {
@@ -173,7 +193,8 @@ impl Hub {
             _ => None,
         };
         let pending = BTreeMap::new();
-        let mut control = Control { caller, asker, dialect: set.dialect, pending, failure: None, parameter, deadline };
+        let mut control =
+            Control { caller, informed, dialect: set.dialect, pending, failure: None, parameter, deadline };
         for write in writes.into_iter().filter(|write| !write.settings.is_empty()) {
             let Some(entry) = self.registry.get(write.key) else { continue };
             let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
@@ -235,7 +256,12 @@ impl Hub {
     }
 
     fn conclude(&mut self, control: Control) {
-        let Control { asker: Some(asker), dialect, failure, parameter, .. } = control else { return };
+        let Control { informed, dialect, failure, parameter, .. } = control;
+        let asker = match informed {
+            Informed::Nobody => return,
+            Informed::Errand(errand) => return self.errand_set(errand, failure),
+            Informed::Asker(asker) => asker,
+        };
         match failure {
             None => self.answer(&asker, Some(control::success(dialect, &[], &[]))),
             Some(failure) => {
@@ -254,7 +280,7 @@ impl Hub {
         }
     }
 
-    fn form(&self, caller: &Peer, request: &GetForm) -> Result<Form, Denied> {
+    pub(super) fn form(&self, caller: &Peer, request: &GetForm) -> Result<Form, Denied> {
         let nodes = self.controllable(caller, &request.nodes, &[])?;
         let entries: Vec<(&Entry, &ControlPermit)> =
             nodes.iter().filter_map(|(key, permit)| Some((self.registry.get(*key)?, permit))).collect();
@@ -282,7 +308,7 @@ impl Hub {
     }
 }
 
-fn is_parameter(field: &Field, permit: &ControlPermit) -> bool {
+pub(super) fn is_parameter(field: &Field, permit: &ControlPermit) -> bool {
     field.control.is_some() && permit.covers(&field.name)
 }
 

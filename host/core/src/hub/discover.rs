@@ -58,6 +58,13 @@ impl Hub {
             return Ok(Info::of_queue(name, &queue));
         }
         let access = self.config.policy.of(&caller.bare());
+        // A bridge may be called like a command.
+        let is_node = self.listed(&access, None, node).is_ok();
+        if let Some(info) =
+            node.filter(|_| is_concentrator && !is_node).and_then(|node| self.command_info(caller, node))
+        {
+            return Ok(info);
+        }
         let seat = self.seat_seen(&access, caller.at.as_ref())?;
         let place = self.listed(&access, seat, node)?.ok_or_else(not_found)?;
         let mut info = self.node_features(&access, &place);
@@ -127,6 +134,9 @@ impl Hub {
     fn list(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Vec<Item>, StanzaFault> {
         let caller = caller.ok_or_else(StanzaFault::forbidden)?;
         let me = self.me().ok_or_else(not_found)?;
+        if node == Some(crate::wire::ns::COMMANDS) && caller.is_with_concentrator() {
+            return self.command_items(&caller.bare(), &me);
+        }
         let queue = |name: &str| Item { jid: me.clone(), node: name.to_owned(), name: format!("Queue {name}") };
         let is_root = node.is_none_or(str::is_empty);
         let mut items: Vec<Item> = self.queues_of(caller).filter(|_| is_root).map(queue).collect();

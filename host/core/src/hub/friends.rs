@@ -71,6 +71,11 @@ impl Friends {
         &self.waiting
     }
 
+    /// At which of our addresses somebody is a contact.
+    pub(super) fn contacts_of(&self, who: &BareJid) -> Vec<Contact> {
+        self.roster.keys().filter(|contact| contact.jid == *who).cloned().collect()
+    }
+
     /// Whether we are sent the peer's presence.
     pub(super) fn sees(&self, contact: &Contact) -> bool {
         matches!(self.roster.get(contact), Some(Subscription::To | Subscription::Both))
@@ -132,14 +137,23 @@ impl Hub {
     }
 
     fn asked_for_presence(&mut self, contact: Contact) {
-        if self.config.policy.knows(&contact.jid) {
+        let decided = self.decisions.of(&contact.jid);
+        if self.is_welcome(&contact.jid) || decided == Some(true) {
             self.approve(&contact);
+        } else if decided == Some(false) {
+            self.decline(&contact);
         } else if self.friends.waiting.len() < limits::WAITING_MAX {
             self.friends.waiting.insert(contact);
         }
     }
 
-    fn approve(&mut self, contact: &Contact) {
+    /// Refuses, or takes back.
+    pub(super) fn decline(&mut self, contact: &Contact) {
+        self.friends.waiting.remove(contact);
+        self.send_presence(Availability::Unsubscribed, contact, []);
+    }
+
+    pub(super) fn approve(&mut self, contact: &Contact) {
         self.friends.waiting.remove(contact);
         self.send_presence(Availability::Subscribed, contact, []);
         if !self.friends.sees(contact) {
@@ -155,7 +169,7 @@ impl Hub {
 
     /// Rules changed: those who waited may be welcome now.
     pub(super) fn reconsider_waiting(&mut self) {
-        let known = self.friends.waiting.iter().filter(|contact| self.config.policy.knows(&contact.jid)).cloned();
+        let known = self.friends.waiting.iter().filter(|contact| self.is_welcome(&contact.jid)).cloned();
         for contact in known.collect::<Vec<_>>() {
             self.approve(&contact);
         }

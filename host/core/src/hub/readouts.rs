@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jid::Jid;
 
 use super::addresses::Peer;
+use super::errands::Errand;
 use super::lookup::{Readable, check_count};
 use super::registry::NodeKey;
 use super::timers::Timer;
@@ -52,8 +53,10 @@ impl Filter {
 }
 
 #[derive(Debug)]
-struct Readout {
+pub(super) struct Readout {
     caller: Peer,
+    /// None: the caller is sent messages.
+    pub(super) errand: Option<Errand>,
     profile: Profile,
     id: String,
     nodes: BTreeMap<NodeKey, Readable>,
@@ -70,7 +73,7 @@ impl Readouts {
         self.live.len()
     }
 
-    fn of(&self, caller: &Jid) -> usize {
+    pub(super) fn of(&self, caller: &Jid) -> usize {
         let from = (Peer::first_of(caller), String::new());
         self.names.range(from..).take_while(|((peer, _), _)| peer.jid == *caller).count()
     }
@@ -138,10 +141,17 @@ impl Hub {
         Ok(readout)
     }
 
-    fn readout(&self, caller: Peer, profile: Profile, id: String, nodes: Vec<Readable>, filter: Filter) -> Readout {
+    pub(super) fn readout(
+        &self,
+        caller: Peer,
+        profile: Profile,
+        id: String,
+        nodes: Vec<Readable>,
+        filter: Filter,
+    ) -> Readout {
         let nodes = nodes.into_iter().map(|node| (node.key, node)).collect();
         let (pending, held, errors) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Readout { caller, profile, id, nodes, filter, timer: None, pending, held, errors }
+        Readout { caller, errand: None, profile, id, nodes, filter, timer: None, pending, held, errors }
     }
 
     /// Reads for a subscriber who wants to know at once; the readings carry the subscription's id.
@@ -176,7 +186,7 @@ impl Hub {
         self.start(readout, now);
     }
 
-    fn start(&mut self, mut readout: Readout, now: Timestamp) {
+    pub(super) fn start(&mut self, mut readout: Readout, now: Timestamp) {
         let mut asked: BTreeMap<String, BTreeSet<NodeKey>> = BTreeMap::new();
         let keys: Vec<NodeKey> = readout.nodes.keys().copied().collect();
         for key in keys {
@@ -195,7 +205,7 @@ impl Hub {
             self.ask(number, &mut readout, bridge, keys);
         }
         if readout.pending.is_empty() {
-            return self.finish(readout);
+            return self.finish(readout, now);
         }
         let deadline = now.plus_ms(limits::READOUT_DEADLINE_MS);
         readout.timer = Some((deadline, Timer::ReadoutDeadline(number)));
@@ -234,6 +244,13 @@ impl Hub {
             readout.held = ready;
             return;
         }
+        if readout.errand.is_some() {
+            // Whoever sent us wants all of it at once, and no history.
+            let room = limits::ERRAND_READINGS_MAX.saturating_sub(ready.len());
+            readout.held.truncate(room);
+            readout.held.splice(0..0, ready);
+            return;
+        }
         let ready: Vec<NodeReading> = ready.into_iter().map(|(_, reading)| reading).collect();
         if !ready.is_empty() {
             let (to, messages) = (readout.caller.clone(), sensor::split(readout.profile, &readout.id, &ready, false));
@@ -266,7 +283,7 @@ impl Hub {
         }
         if readout.pending.is_empty() {
             let Some(readout) = self.take_readout(number) else { return };
-            self.finish(readout);
+            self.finish(readout, now);
         }
     }
 
@@ -276,13 +293,16 @@ impl Hub {
         for (_, unanswered) in std::mem::take(&mut readout.pending).into_values() {
             readout.fail_nodes(&unanswered, now, "The device did not answer in time.");
         }
-        self.finish(readout);
+        self.finish(readout, now);
     }
 
     /// The last messages: what was held back, and then all trouble.
-    fn finish(&mut self, readout: Readout) {
+    fn finish(&mut self, readout: Readout, now: Timestamp) {
         let mut last: Vec<NodeReading> = readout.held.into_iter().map(|(_, reading)| reading).collect();
         last.extend(readout.errors);
+        if let Some(errand) = readout.errand {
+            return self.errand_read(errand, last, now);
+        }
         let messages = sensor::split(readout.profile, &readout.id, &last, true);
         self.messages(&readout.caller, messages);
     }

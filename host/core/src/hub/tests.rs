@@ -4,6 +4,8 @@
 
 mod actions;
 mod bounds;
+mod chat;
+mod commands;
 mod concentrator;
 mod controls;
 mod discover;

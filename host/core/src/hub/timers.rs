@@ -20,6 +20,10 @@ pub(super) enum Timer {
     Offline(u64),
     /// A concentrator subscription runs out.
     Watch(u64),
+    /// The app had its time for a wish.
+    Wish(u64),
+    /// A command's session was left alone.
+    Session(u64),
     /// Nobody answered an iq of ours.
     Ask(u64),
     /// A lease, an item or a wait in some queue ends.

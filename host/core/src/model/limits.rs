@@ -109,6 +109,34 @@ pub const WATCHES_MAX: usize = 1024;
 pub const ASKS_MAX: usize = 4096;
 /// How long somebody may take to answer an iq of ours, in milliseconds: a queued thing on a slow link, not a dead one.
 pub const ASK_DEADLINE_MS: u64 = 30_000;
+/// Wishes that the app has not answered: more than operators have hands.
+pub const WISHES_MAX: usize = 64;
+/// How long the app may take for a wish, in milliseconds: reading a configuration and its secrets takes far less.
+pub const WISH_DEADLINE_MS: u64 = 10_000;
+/// Readings that are collected for a step of a command or a sentence in a chat.
+pub const ERRAND_READINGS_MAX: usize = 256;
+/// Sessions of ad-hoc commands of one caller: the oldest goes, since clients forget to cancel.
+pub const SESSIONS_PER_CALLER_MAX: usize = 8;
+/// Sessions of ad-hoc commands in all.
+pub const SESSIONS_MAX: usize = 256;
+/// How long a session of a command may be left alone, in milliseconds: long enough to look something up.
+pub const SESSION_MS_MAX: u64 = 600_000;
+/// Devices that a form lets choose from: beyond that nobody scrolls, and a text is asked for.
+pub const CHOICES_MAX: usize = 200;
+/// Sentences of one person that are answered in a minute: faster is a machine.
+pub const SENTENCES_PER_MINUTE_MAX: u32 = 20;
+/// Sentences in a row that are not understood and yet answered: whoever goes on is a machine, or does not read.
+pub const PUZZLES_MAX: u32 = 3;
+/// Bytes of a sentence.
+pub const SENTENCE_BYTES_MAX: usize = 1000;
+/// People with whom we have talked and whose pace we remember.
+pub const TALKS_MAX: usize = 1000;
+/// How long a stranger in a chat is not answered again, in milliseconds: a day.
+pub const STRANGER_SILENCE_MS: u64 = 86_400_000;
+/// Lines of an answer in a chat: some screens of a phone.
+pub const CHAT_LINES_MAX: usize = 40;
+/// Decisions about presence subscriptions that are remembered.
+pub const DECISIONS_MAX: usize = 10_000;
 /// Full JIDs of which we remember that they are online.
 pub const CONTACTS_MAX: usize = 10_000;
 /// Strangers' presence subscriptions that wait for a decision: the server repeats what we do not keep.

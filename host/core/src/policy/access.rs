@@ -46,16 +46,27 @@ impl Rule {
     }
 }
 
-/// All rules. Without any, nobody may anything.
+/// All rules, and who looks after the service. Without any, nobody may anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
+    admins: Vec<Glob>,
 }
 
 impl Policy {
     /// These rules, in this order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self { rules, admins: Vec::new() }
+    }
+
+    /// The same, with patterns for the bare JIDs of those who look after the service. It gives them no access to any node.
+    pub fn with_admins(self, admins: Vec<Glob>) -> Self {
+        Self { admins, ..self }
+    }
+
+    /// Whether this JID looks after the service.
+    pub fn is_admin(&self, caller: &BareJid) -> bool {
+        self.admins.iter().any(|admin| admin.fits(caller.as_str()))
     }
 
     /// Other rules from now on. Permits given before are void: whoever keeps one asks again.
@@ -89,6 +100,11 @@ impl Access<'_> {
             true => Ok(()),
             false => Err(Denial::Stranger),
         }
+    }
+
+    /// Whether any rule gives the caller this, of whatever node.
+    pub fn may_anywhere(&self, wanted: May) -> bool {
+        self.rules.iter().any(|rule| rule.may.contains(wanted))
     }
 
     /// May the caller know that the node exists?
@@ -200,6 +216,15 @@ mod tests {
     #[test]
     fn callers_are_compared_after_normalisation() {
         assert!(policy().knows(&jid("ALICE@Example.ORG")));
+    }
+
+    #[test]
+    fn who_looks_after_the_service_has_no_access_by_that() {
+        let policy = policy().with_admins(vec![Glob::new("root@example.org"), Glob::new("*@ops.example.org")]);
+        assert!(policy.is_admin(&jid("root@example.org")) && policy.is_admin(&jid("x@ops.example.org")));
+        assert!(!policy.is_admin(&jid("alice@example.org")) && !policy.knows(&jid("root@example.org")));
+        assert!(policy.of(&jid("bob@example.org")).may_anywhere(May::READ));
+        assert!(!policy.of(&jid("bob@example.org")).may_anywhere(May::CONTROL));
     }
 
     #[test]

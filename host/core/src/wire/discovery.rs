@@ -159,7 +159,8 @@ impl Info {
     fn concentrator(category: &str, identity_type: &str, name: &str, more: &[&str]) -> Self {
         let [category, identity_type, name] = [category, identity_type, name].map(str::to_owned);
         let identity = Identity { category, identity_type, name };
-        let plain = [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RESULT_SET, ns::VERSION, ns::PING];
+        let plain =
+            [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RESULT_SET, ns::VERSION, ns::PING, ns::COMMANDS, ns::DATA];
         let family = Dialect::ALL.into_iter().flat_map(|dialect| {
             [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()]
         });

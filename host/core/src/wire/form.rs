@@ -2,7 +2,11 @@
 //!
 //! Own types because strict ones refuse what the reference sends (`<x>` without `type`) and drop layout, dynamic flags and groups.
 
+mod table;
+
 use minidom::Element;
+
+pub use table::Table;
 
 use super::dialect::Dialect;
 use super::ns;
@@ -38,6 +42,8 @@ pub struct Form {
     pub pages: Vec<Page>,
     /// In the order in which they are to be set.
     pub fields: Vec<FormField>,
+    /// In a result: rows.
+    pub table: Table,
 }
 
 /// Fields that belong together.
@@ -125,6 +131,7 @@ impl Form {
             instructions: text("instructions").collect(),
             pages: x.children().filter(|child| child.is("page", ns::DATA_LAYOUT)).map(Page::parse).collect(),
             fields: x.children().filter(|child| child.is("field", ns::DATA)).map(FormField::parse).collect(),
+            table: Table::parse(x),
         }
     }
 
@@ -137,6 +144,7 @@ impl Form {
             .children(self.instructions.iter().map(|text| Tag::new("instructions", ns::DATA).text(text)))
             .children(self.pages.iter().map(Page::to_tag))
             .children(self.fields.iter().map(|field| field.to_tag(control_ns)))
+            .children(self.table.to_tags())
             .build()
     }
 
@@ -432,7 +440,7 @@ mod tests {
             kind in proptest::sample::select(&[FormKind::Form, FormKind::Submit, FormKind::Cancel, FormKind::Result][..]),
         ) {
             let pages = fields.iter().map(|field| Page { label: field.label.clone(), fields: vec![field.var.clone()] }).collect();
-            let form = Form { kind, instructions: vec![title.clone()], title, pages, fields };
+            let form = Form { kind, instructions: vec![title.clone()], title, pages, fields, ..Form::default() };
             prop_assert_eq!(parse(&String::from(&form.to_element(dialect.control_ns()))), form);
         }
     }

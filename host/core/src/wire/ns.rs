@@ -24,6 +24,14 @@ pub const VCARD: &str = "vcard-temp";
 pub const PING: &str = "urn:xmpp:ping";
 /// Software version (XEP-0092).
 pub const VERSION: &str = "jabber:iq:version";
+/// Ad-hoc commands (XEP-0050).
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// When a message was really sent (XEP-0203).
+pub const DELAY: &str = "urn:xmpp:delay";
+/// How a message is encrypted (XEP-0380).
+pub const ENCRYPTION: &str = "urn:xmpp:eme:0";
+/// Ours: marks an answer to a person, so that no service like us answers it.
+pub const CHAT_ANSWER: &str = "urn:tombolo:chat:0";
 /// Data forms (XEP-0004).
 pub const DATA: &str = "jabber:x:data";
 /// Validation of form fields (XEP-0122).

@@ -11,12 +11,12 @@ mod read;
 use jid::Jid;
 use minidom::Element;
 
-pub use build::{Availability, error, is_for, message, presence, received, request, result, sent_from};
+pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
 pub use read::read;
 
-use super::{concentrator, control, discovery, queue, roster, sensor, subscribe};
+use super::{command, concentrator, control, discovery, queue, roster, sensor, subscribe};
 
 /// A stanza that arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,8 @@ pub enum Request {
     Control(control::Request),
     /// Sources and nodes.
     Concentrator(concentrator::Request),
+    /// A step of an ad-hoc command.
+    Command(command::Request),
     /// Service discovery.
     Disco(discovery::Request),
     /// A roster push: the server tells of a change.
@@ -91,10 +93,23 @@ pub enum Message {
     Node(concentrator::NodeEvent),
     /// A control operation that nobody is told the outcome of.
     Control(control::Set),
+    /// What a person says.
+    Chat(Chat),
     /// One of ours that could not be delivered.
     Bounce(StanzaFault),
     /// Anything else.
     Other,
+}
+
+/// What a person says to us now; never what was delayed, came from a room, or is an answer of a service like us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    /// The text.
+    pub body: String,
+    /// The conversation that it belongs to.
+    pub thread: Option<String>,
+    /// The text only says that there is another, which we cannot read.
+    pub is_encrypted: bool,
 }
 
 /// What presence says.

@@ -161,7 +161,7 @@ pub(crate) fn node_weight(node: &NodeRef) -> usize {
     TAGS_AND_ATTRIBUTES + escaped(&node.id) + escaped(&node.source) + escaped(&node.partition)
 }
 
-fn escaped(text: &str) -> usize {
+pub(crate) fn escaped(text: &str) -> usize {
     text.len()
         + 5 * text
             .bytes()

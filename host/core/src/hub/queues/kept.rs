@@ -137,7 +137,8 @@ impl Hub {
         self.keep(format!("{EAR}{queue}/{} {at}", peer.jid), is_there.then(Vec::new));
     }
 
-    fn keep(&mut self, name: String, bytes: Option<Vec<u8>>) {
+    /// Keeps a record, or lets go of it.
+    pub(in crate::hub) fn keep(&mut self, name: String, bytes: Option<Vec<u8>>) {
         self.outputs.push_back(Output::Keep { item: None, name, bytes });
     }
 

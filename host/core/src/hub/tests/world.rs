@@ -8,7 +8,7 @@ use crate::model::{
     Action, Constraint, Decimal, Event, Field, FieldKinds, FullJid, Node, NodeState, Quality, Reading, Readout, Sample,
     Timestamp, Value, ValueType,
 };
-use crate::policy::{May, Policy, Rule};
+use crate::policy::{Glob, May, Policy, Rule};
 use crate::wire::sensor::{Answer, Progress};
 use crate::wire::{StanzaFault, ns};
 
@@ -18,6 +18,8 @@ pub(super) const ALICE: &str = "alice@example.org/phone";
 pub(super) const BOB: &str = "bob@example.org/desk";
 /// May see, no more.
 pub(super) const CAROL: &str = "carol@example.org/desk";
+/// Looks after the service, and has no rule.
+pub(super) const ROOT: &str = "root@example.org/desk";
 /// Has no rule.
 pub(super) const EVE: &str = "eve@evil.example/x";
 
@@ -38,6 +40,7 @@ pub(super) fn rules() -> Policy {
         Rule::new(&["bob@example.org"], May::SEE | May::READ | May::CONTROL, &["home/kitchen/*"], &["temp*"]),
         Rule::new(&["carol@example.org"], May::SEE, &["home/*"], &["*"]),
     ])
+    .with_admins(vec![Glob::new("root@example.org")])
 }
 
 pub(super) fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldKinds) -> Field {
@@ -254,6 +257,7 @@ pub(super) fn digest(output: &Output) -> String {
         Output::Stanza { stanza, .. } => stanza_digest(stanza),
         Output::Event { bridge, event } => event_digest(bridge, event),
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
+        Output::Wish { id, wish } => format!("wish {id} {wish:?}"),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }
 }

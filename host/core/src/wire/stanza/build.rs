@@ -39,6 +39,16 @@ pub fn sent_from(mut stanza: Element, from: Option<&Jid>) -> Element {
     stanza
 }
 
+/// What we say to a person, marked as an answer of a service.
+pub fn chat(to: Option<&Jid>, id: &str, body: &str, thread: Option<&str>) -> Element {
+    addressed("message", to, id)
+        .attr("type", "chat")
+        .child(Tag::new("body", ns::CLIENT).text(body))
+        .children(thread.map(|thread| Tag::new("thread", ns::CLIENT).text(thread)))
+        .child(Tag::new("answer", ns::CHAT_ANSWER))
+        .build()
+}
+
 /// What presence of ours says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {

@@ -6,8 +6,9 @@ use jid::Jid;
 use minidom::Element;
 
 use super::super::dialect::Dialect;
-use super::super::{concentrator, control, discovery, ns, queue, roster, sensor, subscribe, xml};
-use super::{Condition, FaultKind, Incoming, Kind, Message, Presence, Request, StanzaFault};
+use super::super::{command, concentrator, control, discovery, ns, queue, roster, sensor, subscribe, xml};
+use super::{Chat, Condition, FaultKind, Incoming, Kind, Message, Presence, Request, StanzaFault};
+use crate::model::limits::NAME_BYTES_MAX;
 
 /// Reads a stanza; never fails.
 pub fn read(stanza: &Element) -> Incoming {
@@ -87,6 +88,7 @@ fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Reques
         (Some("get"), "query", ns::DISCO_INFO | ns::DISCO_ITEMS) => {
             discovery::Request::parse(payload).map(Request::Disco)
         }
+        (Some("set"), "command", ns::COMMANDS) => command::Request::parse(payload).map(Request::Command),
         (Some("get"), "query", ns::VERSION) => Ok(Request::Version),
         (Some("get"), "ping", ns::PING) => Ok(Request::Ping),
         (Some("get"), "vCard", ns::VCARD) => Ok(Request::Card),
@@ -125,7 +127,27 @@ fn message(stanza: &Element) -> Message {
     if stanza.attr("type") == Some("groupchat") {
         return Message::Other;
     }
-    stanza.children().find_map(message_payload).unwrap_or(Message::Other)
+    let payload = stanza.children().find_map(message_payload);
+    payload.or_else(|| chat(stanza).map(Message::Chat)).unwrap_or(Message::Other)
+}
+
+/// What a person says, in the default language if there are several. A headline wants no answer, and neither does an answer.
+fn chat(stanza: &Element) -> Option<Chat> {
+    let is_said = matches!(stanza.attr("type"), None | Some("normal" | "chat"));
+    let is_old = stanza.has_child("delay", ns::DELAY);
+    if !is_said || is_old || stanza.has_child("answer", ns::CHAT_ANSWER) {
+        return None;
+    }
+    let bodies = || stanza.children().filter(|child| child.is("body", ns::CLIENT));
+    let body = bodies().find(|body| xml::lang_of(body).is_none()).or_else(|| bodies().next())?;
+    Some(Chat {
+        body: body.text(),
+        thread: stanza
+            .get_child("thread", ns::CLIENT)
+            .map(Element::text)
+            .filter(|thread| thread.len() <= NAME_BYTES_MAX),
+        is_encrypted: stanza.has_child("encryption", ns::ENCRYPTION),
+    })
 }
 
 fn message_payload(payload: &Element) -> Option<Message> {
@@ -256,9 +278,40 @@ mod tests {
         assert!(matches!(message("", done), Kind::Message(Message::Sensor(_))));
         assert!(matches!(message("type='chat'", set), Kind::Message(Message::Control(_))));
         assert_eq!(message("type='groupchat'", set), Kind::Message(Message::Other));
-        assert_eq!(message("", "<set xmlns='urn:xmpp:iot:control'><odd/></set>"), Kind::Message(Message::Other));
+        assert!(matches!(
+            message("", "<set xmlns='urn:xmpp:iot:control'><odd/></set>"),
+            Kind::Message(Message::Chat(_))
+        ));
         let bounce = message("type='error'", &String::from(&StanzaFault::service_unavailable().to_element()));
         assert_eq!(bounce, Kind::Message(Message::Bounce(StanzaFault::service_unavailable())));
+    }
+
+    #[test]
+    fn hears_what_a_person_says_now() {
+        let said = |attributes: &str, children: &str| match parse(&format!(
+            "<message xmlns='jabber:client' {attributes}>{children}</message>"
+        ))
+        .kind
+        {
+            Kind::Message(Message::Chat(chat)) => Some(chat.body),
+            _ => None,
+        };
+        let body = "<body xml:lang='de'>liste</body><body>list</body>";
+        assert_eq!(said("type='chat'", body).as_deref(), Some("list"));
+        assert_eq!(said("", "<body xml:lang='de'>liste</body>").as_deref(), Some("liste"));
+        assert_eq!(said("type='normal'", "<body/>").as_deref(), Some(""));
+        for (attributes, children) in [
+            ("type='groupchat'", body),
+            ("type='headline'", body),
+            ("type='error'", body),
+            ("type='chat'", "<subject>list</subject>"),
+            ("type='chat'", "<body>list</body><delay xmlns='urn:xmpp:delay' stamp='2025-03-01T10:00:00Z'/>"),
+            ("type='chat'", "<sent xmlns='urn:xmpp:carbons:2'><body xmlns='jabber:client'>list</body></sent>"),
+        ] {
+            assert_eq!(said(attributes, children), None, "{attributes} {children}");
+        }
+        let answer = build::chat(None, "1", "3 devices", Some("t"));
+        assert_eq!(read(&answer).kind, Kind::Message(Message::Other));
     }
 
     #[test]
