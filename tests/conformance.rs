@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use tombolo_tests::script;
 
 /// Features of the specification that must have scripts.
-const AREAS: &[&str] = &["chat", "commands", "component", "concentrator", "control", "discovery", "events", "sensor"];
+const AREAS: &[&str] =
+    &["chat", "commands", "component", "concentrator", "control", "discovery", "events", "patterns", "sensor"];
 
 fn scripts(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
@@ -75,6 +76,11 @@ fn discovery() {
 #[test]
 fn events() {
     run("events");
+}
+
+#[test]
+fn patterns() {
+    run("patterns");
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod malformed;
 mod outages;
 #[path = "e2e/people.rs"]
 mod people;
+#[path = "e2e/publish.rs"]
+mod publish;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/reload.rs"]

@@ -43,6 +43,12 @@ pub struct Status {
     pub subscriptions: usize,
     /// Queues that we serve, by name.
     pub queues: Vec<QueueStatus>,
+    /// Publications that nobody has confirmed yet.
+    #[serde(default)]
+    pub publications: usize,
+    /// Publications that were given up since the start.
+    #[serde(default)]
+    pub given_up: u64,
     /// Who asked for a presence subscription and waits for a decision.
     pub waiting: Vec<String>,
 }

@@ -131,6 +131,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             queues: config.queues.clone(),
             // The clock makes ids that no earlier run used, unless it was set back.
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
+            publish: config.publish.clone(),
             kept: records,
             ..HubConfig::default()
         }),
@@ -241,6 +242,8 @@ impl App {
                 Output::Keep { item, name, bytes } => self.store.record(&name, bytes, item),
                 // Bounded: the hub has no more than so many open.
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
+                Output::Trouble { about, reason: Some(reason) } => tracing::warn!(about, reason, "publication waits"),
+                Output::Trouble { about, reason: None } => tracing::info!(about, "publication works again"),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }

@@ -3,6 +3,8 @@
 use crate::app::{complaints, trial};
 use crate::config::Config;
 use crate::reload::plugin_files;
+use tombolo_core::hub::How;
+use tombolo_core::policy::Policy;
 use tombolo_runtime::{Engine, EngineError};
 
 /// What was found.
@@ -52,8 +54,20 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
     }
     let unused = files.keys().filter(|name| !config.bridges.values().any(|bridge| bridge.plugin == **name));
     findings.notes.extend(unused.map(|name| format!("plugin {name} is used by no bridge")));
+    findings.notes.extend(unread(config));
     if config.allow.is_empty() {
         findings.notes.push("there is no [[allow]] rule: nobody may see anything".into());
     }
     Ok(findings)
+}
+
+/// Recipients of `[[publish]]` sections who may read nothing.
+fn unread(config: &Config) -> impl Iterator<Item = String> {
+    let policy = Policy::new(config.allow.clone());
+    config.publish.iter().filter_map(move |rule| match &rule.how {
+        How::Message { to, .. } if !policy.knows(&to.to_bare()) => {
+            Some(format!("[[publish]] to {to}: no [[allow]] rule lets it read anything, so nothing is sent"))
+        }
+        _ => None,
+    })
 }

@@ -12,6 +12,7 @@ mod bridges;
 mod document;
 mod error;
 mod pem;
+mod publish;
 mod queues;
 mod secret;
 mod suggest;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use tombolo_core::hub::PublishRule;
 use tombolo_core::policy::{Glob, Policy, QueueRule, Rule};
 use toml::de::DeTable;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub queues: Vec<QueueRule>,
     /// Patterns for bare JIDs of those who look after the service over XMPP.
     pub admins: Vec<Glob>,
+    /// What is pushed without being asked for, in the order of the file.
+    pub publish: Vec<PublishRule>,
     /// None: no listener.
     pub admin: Option<Admin>,
     /// The account of the client commands.
@@ -91,6 +95,8 @@ impl Config {
         let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
         let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
         let admins = root.take("admins").and_then(|field| field.each(allow::who));
+        let is_component = matches!(xmpp, Some(Xmpp::Component(_)));
+        let publish = root.take("publish").and_then(|field| publish::read(&field, is_component));
         let admin = root.take("admin").and_then(|field| field.section()).and_then(Admin::read);
         let client = root.take("client").and_then(|field| field.section()).and_then(Client::read);
         let (bridges, queues) = (bridges.unwrap_or_default(), queues.unwrap_or_default());
@@ -105,6 +111,7 @@ impl Config {
             allow: allow.unwrap_or_default(),
             queues,
             admins: admins.unwrap_or_default().into_iter().map(Glob::new).collect(),
+            publish: publish.unwrap_or_default(),
             admin,
             client,
         })

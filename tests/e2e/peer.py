@@ -10,9 +10,13 @@ import json
 import os
 import sys
 
+from xml.etree import ElementTree as ET
+
 import slixmpp
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import tostring
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 
 def tell(**members):
@@ -31,8 +35,9 @@ class Peer(slixmpp.ClientXMPP):
             self.enable_plaintext = True
             self.enable_starttls = False
             self.plugin["feature_mechanisms"].unencrypted_scram = True
-        for plugin in ("xep_0030", "xep_0050", "xep_0115", "xep_0199", "xep_0323", "xep_0325"):
+        for plugin in ("xep_0030", "xep_0050", "xep_0115", "xep_0199", "xep_0323", "xep_0325", "xep_0045", "xep_0060", "xep_0163", "xep_0184"):
             self.register_plugin(plugin)
+        self.keep_promises()
         self.stay = True
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("disconnected", self.ended)
@@ -42,6 +47,27 @@ class Peer(slixmpp.ClientXMPP):
         if xml.tag.startswith("{jabber:client}"):
             tell(stanza=tostring(xml))
         return xml
+
+    def keep_promises(self):
+        """Keeps and handles messages with a promise, which slixmpp does not know, and tells which were delivered."""
+        ns = "urn:nf:iot:qos:1.0"
+        kept = {}
+
+        def answer(iq):
+            payload = iq.xml[0]
+            name, key = payload.tag.partition("}")[2], payload.get("msgId")
+            reply = iq.reply()
+            if name == "assured":
+                kept[key] = tostring(payload[0])
+                reply.append(ET.Element("{jabber:client}received", {"msgId": key}))
+            elif name == "deliver" and key in kept:
+                tell(delivered=kept.pop(key))
+            elif name == "acknowledged":
+                tell(delivered=tostring(payload[0]))
+            reply.send()
+
+        for name in ("acknowledged", "assured", "deliver"):
+            self.register_handler(Callback("qos " + name, MatchXPath("{jabber:client}iq/{%s}%s" % (ns, name)), answer))
 
     def go(self):
         self.connect(*self.address)
@@ -141,6 +167,30 @@ class Peer(slixmpp.ClientXMPP):
     async def do_greet(self, command):
         """Directed presence, with the capabilities that tell that this is slixmpp."""
         self.send_presence(pto=command["to"])
+        return {}
+
+    async def do_befriend(self, command):
+        """Both see each other's presence: slixmpp approves by itself."""
+        self.send_presence_subscription(pto=command["to"])
+        return {}
+
+    async def do_notify(self, command):
+        """Wants to be told what contacts publish (xep_0163)."""
+        self.plugin["xep_0163"].add_interest(command["node"])
+        await asyncio.sleep(0)
+        self.send_presence()
+        return {}
+
+    async def do_subscribe_node(self, command):
+        answer = await self.plugin["xep_0060"].subscribe(command["to"], command["node"], timeout=20)
+        return {"subscription": answer["pubsub"]["subscription"]["subscription"]}
+
+    async def do_node_items(self, command):
+        answer = await self.plugin["xep_0060"].get_items(command["to"], command["node"], timeout=20)
+        return {"items": [tostring(item.xml) for item in answer["pubsub"]["items"]]}
+
+    async def do_enter(self, command):
+        await self.plugin["xep_0045"].join_muc_wait(command["room"], command["nick"], timeout=20)
         return {}
 
     async def do_ping(self, command):

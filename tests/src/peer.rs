@@ -109,6 +109,14 @@ impl Peer {
         self.lines.all().iter().skip(mark).filter_map(|line| member(line, "stanza")).collect()
     }
 
+    /// The first message with a promise that was delivered after a mark and fits; waits for it.
+    pub fn wait_delivered(&self, mark: usize, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let line = self
+            .lines
+            .wait_from(mark, ANSWER_WITHIN, |line| member(line, "delivered").is_some_and(|xml| fits(&xml)))?;
+        member(&line, "delivered")
+    }
+
     /// Waits for something that the session itself tells: `online`, `offline`.
     pub fn wait_event(&self, mark: usize, name: &str) -> Outcome<()> {
         let line =

@@ -15,6 +15,10 @@ use tombolo_dev::process::{Process, Scratch, bound, find, free_port};
 const UP_WITHIN: Duration = Duration::from_secs(20);
 /// The only domain; `.localhost` resolves nowhere.
 pub const DOMAIN: &str = "test.localhost";
+/// Publishes and subscribes; the bridge may make nodes.
+pub const PUBSUB: &str = "pubsub.test.localhost";
+/// Has rooms.
+pub const ROOMS: &str = "rooms.test.localhost";
 /// Everybody's password: a test's accounts guard nothing.
 pub const PASSWORD: &str = "correct-horse";
 
@@ -78,13 +82,16 @@ fn configuration(directory: &Path, port: u16, direct_port: u16) -> String {
 log={{{{levels={{min="info"}},to="console"}}}}
 interfaces={{"127.0.0.1"}} c2s_ports={{{port}}} c2s_direct_tls_ports={{{direct_port}}} s2s_ports={{}} http_ports={{}} https_ports={{}} component_ports={{}}
 network_settings={{nagle=false}} limits={{}}
-modules_enabled={{"disco","roster","saslauth","tls","smacks","ping","offline","posix"}}
+modules_enabled={{"disco","roster","saslauth","tls","smacks","ping","offline","posix","pep"}}
 modules_disabled={{"s2s","s2s_auth_certs"}}
 c2s_require_encryption=false allow_unencrypted_plain_auth=false authentication="internal_plain" storage="internal"
 smacks_hibernation_time=60
 ssl={{certificate="{directory}/server.pem",key="{directory}/server.key"}}
 c2s_direct_tls_ssl={{certificate="{directory}/server.pem",key="{directory}/server.key"}}
 VirtualHost "{DOMAIN}"
+Component "{PUBSUB}" "pubsub"
+admins={{"bridge@{DOMAIN}"}}
+Component "{ROOMS}" "muc"
 "#
     )
 }

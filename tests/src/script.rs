@@ -6,14 +6,17 @@
 use std::collections::VecDeque;
 
 use minidom::Element;
-use tombolo_core::hub::{Granted, Hub, HubConfig, Output, Service, ServiceBridge, Wish};
+use tombolo_core::hub::{
+    Granted, How, Hub, HubConfig, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
+};
 use tombolo_core::model::bridge::{Read, Report};
 use tombolo_core::model::{
-    Action, BareJid, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality, Reading,
+    Action, BareJid, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality, Reading,
     Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Glob, May, Policy, Rule};
-use tombolo_core::wire::{lexical, stanza};
+use tombolo_core::policy::{Glob, May, Policy, Rule, Share};
+use tombolo_core::wire::pubsub::NodeConfig;
+use tombolo_core::wire::{Dialect, lexical, stanza};
 
 use crate::pattern::mismatch;
 
@@ -57,6 +60,8 @@ struct Stage {
     items: Vec<u64>,
     /// The last request that the bridge got.
     request: u64,
+    /// The id of the last stanza of ours.
+    id: String,
 }
 
 impl Stage {
@@ -91,6 +96,7 @@ impl Stage {
             session: String::new(),
             items: Vec::new(),
             request: 0,
+            id: String::new(),
         })
     }
 
@@ -114,6 +120,7 @@ impl Stage {
             ["service", "says", state] => self.grant(Ok(Granted::Status(service(state)))),
             ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
             ["service", "fails", text @ ..] => self.grant(Err(text.join(" "))),
+            ["publish", how @ ..] => self.hub.publish_changed(vec![publish(how)?], self.now),
             ["durable"] => self.durable(),
             ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
             ["offline"] => self.hub.session_offline(self.now),
@@ -134,7 +141,7 @@ impl Stage {
                 Output::Event { event, .. } => self.events.push_back(event),
                 Output::Keep { item, .. } => self.items.extend(item),
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
-                Output::Refused { .. } => {}
+                Output::Trouble { .. } | Output::Refused { .. } => {}
             }
         }
     }
@@ -151,8 +158,9 @@ impl Stage {
 
     /// As it comes from the session: mended, with the sender that the server vouches for.
     fn hear(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
-        let block = &block.replace("$SESSION", &self.session);
-        let element = parse(block, &format!("from='{}' to='{}'", jid(who), self.address(at)?))?;
+        let block = block.replace("$SESSION", &self.session).replace("'$'", &format!("'{}'", self.id));
+        let from = if who == "server" { String::new() } else { format!("from='{}'", jid(who)) };
+        let element = parse(&block, &format!("{from} to='{}'", self.address(at)?))?;
         self.hub.handle_stanza(&stanza::mend(element), self.now);
         Ok(())
     }
@@ -160,7 +168,9 @@ impl Stage {
     fn expect_stanza(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
         let from = self.is_component.then(|| self.address(at)).transpose()?;
         let found = self.stanzas.pop_front().ok_or("nothing was sent")?;
-        if found.attr("to") != Some(jid(who).as_str()) {
+        found.attr("id").unwrap_or_default().clone_into(&mut self.id);
+        let to = (who != "server").then(|| jid(who));
+        if found.attr("to") != to.as_deref() {
             return Err(format!("went to {:?}: {}", found.attr("to"), String::from(&found)));
         }
         if found.attr("from") != from.as_deref() {
@@ -172,7 +182,11 @@ impl Stage {
         let id = if block.starts_with("<message") && !block.contains("<message id=") { "id='*'" } else { "" };
         let pattern = parse(
             block,
-            &format!("to='{}' {id} {}", jid(who), from.map(|from| format!("from='{from}'")).unwrap_or_default()),
+            &format!(
+                "{} {id} {}",
+                to.map(|to| format!("to='{to}'")).unwrap_or_default(),
+                from.map(|from| format!("from='{from}'")).unwrap_or_default()
+            ),
         )?;
         match mismatch(&pattern, &found) {
             None => Ok(()),
@@ -291,7 +305,37 @@ fn parse(block: &str, attributes: &str) -> Result<Element, String> {
 }
 
 fn jid(who: &str) -> String {
-    if who.contains('@') { who.to_owned() } else { format!("{who}@example.org/phone") }
+    if who.contains(['@', '.']) { who.to_owned() } else { format!("{who}@example.org/phone") }
+}
+
+/// A section that pushes what is in the kitchen: the way, then to whom.
+fn publish(how: &[&str]) -> Result<PublishRule, String> {
+    let to = |to: &str| Jid::new(&jid(to)).map_err(|error| error.to_string());
+    let message = |who: &str, promise| Ok::<_, String>(How::Message { to: to(who)?, promise });
+    let config = |access: &str| NodeConfig { access_model: access.to_owned(), max_items: 1 };
+    let how = match how {
+        ["message", who] => message(who, Promise::None)?,
+        ["receipts", who] => message(who, Promise::Receipts)?,
+        ["acknowledged", who] => message(who, Promise::Acknowledged)?,
+        ["assured", who] => message(who, Promise::Assured)?,
+        ["presence"] => How::Presence,
+        ["pep"] => {
+            How::Node { service: None, node: "urn:nf:iot:sd:1.0".to_owned(), config: config("presence"), create: true }
+        }
+        ["pubsub", service, node] => {
+            How::Node { service: Some(to(service)?), node: (*node).to_owned(), config: config("open"), create: true }
+        }
+        ["room", room, commands @ ..] => How::Room(RoomRule {
+            room: to(room)?.into_bare(),
+            nick: "tombolo".to_owned(),
+            password: None,
+            create: true,
+            config: Vec::new(),
+            commands: commands == ["commands"],
+        }),
+        _ => return Err("no such way to publish".to_owned()),
+    };
+    Ok(PublishRule { share: Share::new(&["home/*"], &["*"]), how, dialect: Dialect::Nf, interval_us_min: 0 })
 }
 
 /// The service with its bridge in this state.

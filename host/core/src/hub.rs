@@ -7,6 +7,7 @@
 mod actions;
 mod addresses;
 mod asks;
+mod assured;
 mod chat;
 mod checks;
 mod commands;
@@ -18,6 +19,7 @@ mod errands;
 mod friends;
 mod lookup;
 mod phrases;
+mod publish;
 mod queues;
 mod readouts;
 mod receipts;
@@ -35,6 +37,7 @@ use std::collections::{BTreeMap, VecDeque};
 use addresses::Peer;
 pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
+pub use publish::{How, Password, Promise, RoomRule, Rule as PublishRule};
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
@@ -42,6 +45,7 @@ use minidom::Element;
 
 use crate::model::{Event, Timestamp};
 use crate::policy::{Policy, QueueRule};
+use crate::wire::receipts as receipts_of;
 use crate::wire::stanza::{Kind, Message, Request};
 use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, sensor, stanza, subscribe};
 
@@ -77,6 +81,8 @@ pub struct HubConfig {
     pub first_item: u64,
     /// The queues that we serve.
     pub queues: Vec<QueueRule>,
+    /// What is pushed without being asked for.
+    pub publish: Vec<PublishRule>,
     /// What [`Output::Keep`] kept over a restart.
     pub kept: BTreeMap<String, Vec<u8>>,
 }
@@ -101,6 +107,13 @@ pub enum Output {
         name: String,
         /// Its content; none: let go of it.
         bytes: Option<Vec<u8>>,
+    },
+    /// For the operator: publications do not come through. Told once until they do.
+    Trouble {
+        /// Where: a JID, a node, a room.
+        about: String,
+        /// Why; none: they do again.
+        reason: Option<String>,
     },
     /// For a bridge's mapper.
     Event {
@@ -143,6 +156,8 @@ pub struct Hub {
     decisions: decisions::Decisions,
     receipts: receipts::Receipts,
     queues: queues::Queues,
+    publisher: publish::Publisher,
+    assured: assured::Assured,
     timers: timers::Timers,
     /// What mappers were asked and have not completed.
     requests: BTreeMap<u64, Owner>,
@@ -168,8 +183,9 @@ enum Owner {
 
 impl Hub {
     /// A hub without bridges.
-    pub fn new(config: HubConfig) -> Self {
-        Self {
+    pub fn new(mut config: HubConfig) -> Self {
+        let rules = std::mem::take(&mut config.publish);
+        let mut hub = Self {
             items: config.first_item,
             queues: queues::Queues::restore(config.queues.clone(), &config.kept),
             registry: registry::Registry::default(),
@@ -184,12 +200,19 @@ impl Hub {
             talks: chat::Talks::default(),
             decisions: decisions::Decisions::restore(&config.kept),
             receipts: receipts::Receipts::default(),
+            publisher: publish::Publisher::default(),
+            assured: assured::Assured::default(),
             timers: timers::Timers::default(),
             requests: BTreeMap::new(),
             outputs: VecDeque::new(),
             numbers: 0,
             config,
-        }
+        };
+        hub.restore_publications();
+        hub.restore_assured();
+        hub.config.kept.clear();
+        hub.publish_changed(rules, Timestamp::default());
+        hub
     }
 
     /// Everything that arrives on the XMPP session.
@@ -208,8 +231,16 @@ impl Hub {
                 self.answered(asker.from.as_ref(), &asker.id, outcome, now);
             }
             Kind::Message(message) => {
-                if let Some(jid) = incoming.from {
-                    self.handle_message(Peer { jid, at }, message, now);
+                let Some(jid) = incoming.from else { return };
+                let from = Peer { jid, at };
+                self.handle_message(from.clone(), &asker.id, message, now);
+                if incoming.wants_receipt && !asker.id.is_empty() && self.friends.is_seeing_us(&from) {
+                    self.message(&from, receipts_of::received(&asker.id));
+                }
+            }
+            Kind::Room(event) => {
+                if let Some(from) = incoming.from {
+                    self.room_event(&from, event, now);
                 }
             }
             Kind::Presence(presence) => {
@@ -221,12 +252,20 @@ impl Hub {
         }
     }
 
-    fn handle_message(&mut self, from: Peer, message: Message, now: Timestamp) {
+    fn handle_message(&mut self, from: Peer, id: &str, message: Message, now: Timestamp) {
+        if let Message::Bounce(fault) = &message
+            && (self.message_bounced(&from.jid, id, fault, now) || self.room_bounced(&from.jid, fault, now))
+        {
+            return;
+        }
+        let Some(jid) = self.real_jid(&from.jid) else { return };
+        let from = Peer { jid, at: from.at };
         match message {
+            Message::Received(id) => self.receipt_came(&from.jid, &id, now),
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Chat(chat) => self.chat(&from, &chat, now),
             Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
-            Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Other => {}
+            Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Published(_) | Message::Other => {}
         }
     }
 
@@ -278,6 +317,7 @@ impl Hub {
             Request::Concentrator(_) if !caller.is_with_concentrator() => {
                 self.refuse(&asker, &StanzaFault::service_unavailable());
             }
+            Request::Qos(request) => self.handle_promise(asker, caller, request, now),
             Request::Concentrator(request) => self.concentrate(&asker, &caller, &request, now),
             Request::Queue(request) => self.queue_request(asker, &caller, request, now),
             Request::Command(_) if !caller.is_with_concentrator() => {
@@ -299,6 +339,7 @@ impl Hub {
         if let Some((bridge, receipt)) = self.receipts.durable(item) {
             self.tell(&bridge, Event::Stored(receipt));
         }
+        self.assured_durable(item);
     }
 
     /// A new session is bound; not for one that was resumed.
@@ -306,12 +347,14 @@ impl Hub {
         self.config.me = Some(me);
         self.asks_lost(now);
         self.greet(now);
+        self.publisher_online(now);
     }
 
     /// The component is connected: its domain is ours from now on.
     pub fn component_online(&mut self, now: Timestamp) {
         self.asks_lost(now);
         self.greet(now);
+        self.publisher_online(now);
     }
 
     /// The session is gone and was not resumed: nobody is known to be online. Readouts and subscriptions live on, since their answers
@@ -344,6 +387,10 @@ impl Hub {
                 Timer::Session(number) => self.session_over(number),
                 Timer::Ask(number) => self.ask_overdue(number, now),
                 Timer::Queues => self.queues_due(now),
+                Timer::Pace(index, key) => self.pace_over(index, key, now),
+                Timer::Lane(number) => self.lane_due(number, now),
+                Timer::Announce => self.announce_due(now),
+                Timer::Room(number) => self.room_due(number, now),
             }
         }
     }
@@ -363,10 +410,13 @@ impl Hub {
         self.friends.waiting().iter().cloned().collect()
     }
 
-    /// Who asks. Without a sender it is our own account or its server.
+    /// Who asks. Without a sender it is our own account or its server; an occupant of a room is who it really is.
     fn caller(&self, asker: &Asker) -> Option<Peer> {
-        let own = || self.config.me.as_ref().map(|me| me.to_bare().into());
-        Some(Peer { jid: asker.from.clone().or_else(own)?, at: asker.at.clone() })
+        let jid = match &asker.from {
+            Some(from) => self.real_jid(from)?,
+            None => self.config.me.as_ref()?.to_bare().into(),
+        };
+        Some(Peer { jid, at: asker.at.clone() })
     }
 
     /// Whether a stanza comes from our own account's server.
@@ -437,6 +487,12 @@ impl Hub {
 
     fn send(&mut self, stanza: Element) {
         self.outputs.push_back(Output::Stanza { item: None, stanza });
+    }
+
+    /// From our own address, whoever we are.
+    fn send_as_us(&mut self, stanza: Element) {
+        let at = self.config.component.clone().map(Jid::from);
+        self.send_from(at.as_ref(), stanza);
     }
 
     fn send_from(&mut self, at: Option<&Jid>, stanza: Element) {

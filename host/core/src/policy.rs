@@ -8,9 +8,11 @@ mod glob;
 pub mod grant;
 pub mod permit;
 mod queue;
+pub mod share;
 
 pub use access::{Access, May, Policy, Rule};
 pub use glob::Glob;
 pub use grant::{ConnectPermit, Grant, GrantError, Grants, Refusal, Scheme};
 pub use permit::{ControlPermit, Denial, ReadPermit, SeePermit};
 pub use queue::QueueRule;
+pub use share::Share;

@@ -127,6 +127,9 @@ impl App {
         if new.queues != self.config.queues {
             self.hub.queues_changed(new.queues.clone(), now());
         }
+        if new.publish != self.config.publish {
+            self.hub.publish_changed(new.publish.clone(), now());
+        }
         let old = std::mem::replace(&mut self.config, new);
         let leaving: Vec<_> = old.bridges.keys().filter(|name| !self.config.bridges.contains_key(*name)).collect();
         for name in leaving {

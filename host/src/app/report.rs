@@ -36,6 +36,8 @@ impl App {
             outbox: self.outbox.len(),
             subscriptions: things.subscriptions,
             queues: things.queues.into_iter().map(queue).collect(),
+            publications: things.publications,
+            given_up: things.given_up,
             waiting: self.hub.waiting().iter().map(ToString::to_string).collect(),
         }
     }

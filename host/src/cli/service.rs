@@ -112,6 +112,9 @@ fn print(status: &Status) {
             say(format_args!("          the newest file is refused: {reason}"));
         }
     }
+    if status.publications > 0 || status.given_up > 0 {
+        say(format_args!("publish   {} on their way, {} given up", status.publications, status.given_up));
+    }
     for jid in &status.waiting {
         say(format_args!("waiting   {jid} asks to subscribe; an [[allow]] rule decides"));
     }

@@ -35,7 +35,7 @@ fn may(field: &Field<'_>) -> Option<May> {
 }
 
 /// A pattern that can fit some `bridge/node-id`.
-fn nodes<'a>(field: &Field<'a>) -> Option<&'a str> {
+pub(super) fn nodes<'a>(field: &Field<'a>) -> Option<&'a str> {
     field.parse(|text| match text.contains(['/', '*']) {
         true => Ok(text),
         false => Err(format!("\"{text}\" fits no node; write BRIDGE/NODE, as in \"{text}/*\"")),

@@ -182,6 +182,22 @@ impl<'a> Field<'a> {
         read
     }
 
+    /// True or false.
+    pub(super) fn truth(&self) -> Option<bool> {
+        self.expect(self.value.as_bool(), "true or false")
+    }
+
+    /// A text, a number, or true and false as 1 and 0: for values that only somebody else understands.
+    pub(super) fn plain(&self) -> Option<String> {
+        let text = match self.value {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) => Some(number.as_str().to_owned()),
+            DeValue::Boolean(value) => Some(u8::from(*value).to_string()),
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+        };
+        self.expect(text, "a text, a whole number, or true or false")
+    }
+
     /// A text that means something.
     pub(super) fn parse<T, E: Display>(&self, read: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
         read(self.text()?).map_err(|error| self.complain(error)).ok()

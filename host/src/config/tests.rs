@@ -8,10 +8,10 @@ use super::*;
 mod bridges;
 
 /// A scratch directory for a configuration and the files it names.
-struct Place(tempfile::TempDir);
+pub(super) struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         std::fs::create_dir(place.0.path().join("secrets")).unwrap();
         place.write("secrets/xmpp", "hunter2\n");
@@ -49,7 +49,7 @@ impl Place {
     }
 
     /// The one complaint about this section, which stands after a good [xmpp] of three lines.
-    fn complaint(&self, section: &str) -> String {
+    pub(super) fn complaint(&self, section: &str) -> String {
         let all = self.complaints(&format!("{XMPP}{section}"));
         assert_eq!(all.len(), 1, "{all:?}");
         all.into_iter().next().unwrap()
@@ -58,7 +58,7 @@ impl Place {
 
 const XMPP: &str = "[xmpp]\njid = \"bridge@example.org\"\npassword = { file = \"secrets/xmpp\" }\n";
 
-fn good(text: &str) -> Config {
+pub(super) fn good(text: &str) -> Config {
     Place::new().load(&format!("{XMPP}{text}")).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -38,6 +38,7 @@ impl Hub {
         for key in self.registry.keys_of(name) {
             let removed = self.removed(key);
             self.subscriptions_lose(key);
+            self.publisher.forget(key);
             if let Some(removed) = removed {
                 self.tell_removed(&removed, now);
             }
@@ -72,7 +73,8 @@ impl Hub {
         if let Some(request) = answers {
             self.readout_reported(request, key, &reading);
         }
-        let items = self.notify(key, &reading, receipt.is_some(), now);
+        let mut items = self.notify(key, &reading, receipt.is_some(), now);
+        items.extend(self.publish(key, &reading, receipt.is_some(), now));
         self.stored(bridge, receipt, &items);
     }
 
@@ -107,7 +109,8 @@ impl Hub {
 
     /// A mapper that declares a node may be a new instance, which does not know that somebody wants it.
     fn remind_wanted(&mut self, bridge: &str, key: NodeKey) {
-        if self.subscriptions.of_node(key) == 0 {
+        let Some(entry) = self.registry.get(key) else { return };
+        if self.subscriptions.of_node(key) == 0 && !self.publisher.wants(&entry.name) {
             return;
         }
         if let Some(number) = self.registry.get(key).map(|entry| entry.node.number) {
@@ -128,6 +131,7 @@ impl Hub {
         let is_remembered = self.subscriptions.of_node(key) > 0;
         self.readouts_lose(key, now);
         self.registry.remove(key, is_remembered, now);
+        self.publisher.forget(key);
         if let Some(removed) = removed {
             self.tell_removed(&removed, now);
         }

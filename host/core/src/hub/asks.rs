@@ -19,6 +19,12 @@ use crate::wire::{ns, roster};
 pub(super) enum Purpose {
     /// Who our contacts are.
     Roster,
+    /// A node is to be made or changed, for this channel's publications.
+    Node(u64),
+    /// A room that we made is to be configured, or given up.
+    RoomOpen(u64),
+    /// Whether we are still in a room.
+    RoomPing(u64),
 }
 
 /// What came of an ask: the payload of a result, or why there is none.
@@ -75,6 +81,9 @@ impl Hub {
 
     /// An iq result or error arrived. What nobody asked for is ignored.
     pub(super) fn answered(&mut self, from: Option<&Jid>, id: &str, outcome: Answered, now: Timestamp) {
+        if self.parcel_answered(id, from, &outcome, now) {
+            return;
+        }
         let is_own = self.is_own(from);
         let Some((number, ask)) = self.asks.take(id, from, is_own) else { return };
         self.timers.cancel(ask.deadline, Timer::Ask(number));
@@ -97,8 +106,11 @@ impl Hub {
     }
 
     /// Tells whoever asked.
-    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, _now: Timestamp) {
+    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, now: Timestamp) {
         match purpose {
+            Purpose::Node(lane) => self.node_prepared(lane, &outcome, now),
+            Purpose::RoomOpen(room) => self.room_opened(room, &outcome, now),
+            Purpose::RoomPing(room) => self.room_pinged(room, &outcome, now),
             Purpose::Roster => {
                 if let Ok(Some(payload)) = outcome
                     && payload.is("query", ns::ROSTER)

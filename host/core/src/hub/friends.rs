@@ -76,6 +76,26 @@ impl Friends {
         self.roster.keys().filter(|contact| contact.jid == *who).cloned().collect()
     }
 
+    /// A resource of an account that is online.
+    pub(super) fn resource_of(&self, account: &BareJid) -> Option<&Jid> {
+        let first = Peer::first_of(&account.clone().into());
+        self.online
+            .range(first..)
+            .map(|(peer, _)| &peer.jid)
+            .find(|jid| jid.to_bare() >= *account)
+            .filter(|jid| jid.to_bare() == *account)
+    }
+
+    /// Whether the peer is in our contact list, either way.
+    pub(super) fn is_contact(&self, peer: &Peer) -> bool {
+        matches!(self.roster.get(&Contact::of(peer)), Some(Subscription::To | Subscription::From | Subscription::Both))
+    }
+
+    /// Whether the peer is sent our presence.
+    pub(super) fn is_seeing_us(&self, peer: &Peer) -> bool {
+        matches!(self.roster.get(&Contact::of(peer)), Some(Subscription::From | Subscription::Both))
+    }
+
     /// Whether we are sent the peer's presence.
     pub(super) fn sees(&self, contact: &Contact) -> bool {
         matches!(self.roster.get(contact), Some(Subscription::To | Subscription::Both))
@@ -90,8 +110,7 @@ impl Hub {
             return;
         }
         self.ask_peer(None, false, roster::get(), Purpose::Roster, now);
-        let caps = self.caps().to_element();
-        self.send(presence(Availability::Available, None, [caps]));
+        self.announce(now);
     }
 
     /// The contact list, or a change of it; the caller has checked that it comes from our own server.
@@ -115,7 +134,10 @@ impl Hub {
             Presence::Available { caps } => {
                 let is_slixmpp = caps.as_ref().is_some_and(|caps| caps.is_slixmpp());
                 if self.friends.online.len() < limits::CONTACTS_MAX || self.friends.online.contains_key(from) {
-                    self.friends.online.insert(from.clone(), is_slixmpp);
+                    let before = self.friends.online.insert(from.clone(), is_slixmpp);
+                    if before.is_none() {
+                        self.recipient_here(&from.bare(), now);
+                    }
                 }
                 self.subscriber_back(from, now);
             }

@@ -19,6 +19,10 @@ pub struct Things {
     pub online: usize,
     /// Presence subscriptions that wait for a decision.
     pub waiting: usize,
+    /// Publications that are on their way.
+    pub publications: usize,
+    /// Publications that were given up since the start.
+    pub given_up: u64,
     /// Receipts that wait for their stanzas to become durable.
     pub receipts: usize,
     /// By name.
@@ -72,7 +76,10 @@ impl Hub {
             label: source.label.clone(),
             nodes: self.registry.nodes_of(name).map(|(key, entry)| self.summary(key, entry)).collect(),
         });
+        let (publications, given_up) = self.publisher.counts();
         Things {
+            publications,
+            given_up,
             bridges: bridges.collect(),
             subscriptions: self.subscriptions.len(),
             readouts: self.readouts.len(),

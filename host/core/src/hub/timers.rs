@@ -28,6 +28,14 @@ pub(super) enum Timer {
     Ask(u64),
     /// A lease, an item or a wait in some queue ends.
     Queues,
+    /// A publish rule's pace lets a node be published again.
+    Pace(usize, NodeKey),
+    /// Something should have been confirmed, or a channel may be tried again.
+    Lane(u64),
+    /// Readings may be in our presence again.
+    Announce,
+    /// A room is to be entered or looked at.
+    Room(u64),
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

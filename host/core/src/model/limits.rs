@@ -185,3 +185,45 @@ pub const QUEUE_WAIT_S_MAX: u32 = 60;
 pub const QUEUE_SUBSCRIBERS_MAX: usize = 1024;
 /// Readings of bridges that wait for room in a full queue; then those without a receipt are dropped.
 pub const QUEUE_BACKLOG_MAX: usize = 1024;
+/// `[[publish]]` sections: every report is compared with each, once per node.
+pub const PUBLISH_RULES_MAX: usize = 256;
+/// Channels of publications that are confirmed: a node of a service for every node of a large bridge.
+pub const CHANNELS_MAX: usize = 20_000;
+/// Publications that wait in one channel; then the oldest goes: a recipient that stays away must not fill the disk.
+pub const PARCELS_PER_CHANNEL_MAX: usize = 10_000;
+/// Publications that wait in all channels; then further ones are refused.
+pub const PARCELS_MAX: usize = 50_000;
+/// Publications sent through one channel and not confirmed.
+pub const PARCELS_IN_FLIGHT_MAX: usize = 32;
+/// Bytes of one item, message to a room or message with a promise: servers cut at 64 kB and above.
+pub const PUBLICATION_BYTES_MAX: usize = 48 * 1024;
+/// How long a receipt may take before the message is sent again, in milliseconds; it doubles.
+pub const RECEIPT_WAIT_MS: u64 = 60_000;
+/// How often a message is sent that nobody confirms by a receipt.
+pub const RECEIPT_ATTEMPTS_MAX: u32 = 6;
+/// How long an acknowledgement may take before the message is sent again, in milliseconds (qos:1.0); it doubles.
+pub const QOS_WAIT_MS: u64 = 15_000;
+/// How long a service or room may take to confirm, in milliseconds; it doubles.
+pub const PUBLISH_WAIT_MS: u64 = 30_000;
+/// Longest such wait, in milliseconds.
+pub const PUBLISH_WAIT_MS_MAX: u64 = 3_600_000;
+/// Shortest time between two presences with readings, in milliseconds: each goes to every contact.
+pub const PRESENCE_INTERVAL_MS: u64 = 30_000;
+/// Bytes of readings in presence.
+pub const PRESENCE_BYTES_MAX: usize = 4096;
+/// How long a room may take to let us in, in milliseconds.
+pub const JOIN_DEADLINE_MS: u64 = 30_000;
+/// First delay before a room is entered again, in milliseconds; it doubles.
+pub const REJOIN_DELAY_MS: u64 = 5_000;
+/// Longest such delay, in milliseconds.
+pub const REJOIN_DELAY_MS_MAX: u64 = 600_000;
+/// How often we look whether we are still in a room, in milliseconds (XEP-0410).
+pub const SELF_PING_MS: u64 = 300_000;
+/// Occupants of a room that we keep in mind.
+pub const OCCUPANTS_MAX: usize = 1000;
+/// Assured messages of one sender that wait for their delivery.
+pub const ASSURED_PER_SENDER_MAX: usize = 64;
+/// Assured messages that wait for their delivery, in all.
+pub const ASSURED_MAX: usize = 4096;
+/// Assured messages of which we remember that they were delivered: a repetition arrives within this many.
+pub const ASSURED_DONE_MAX: usize = 1024;

@@ -159,12 +159,21 @@ impl Info {
     fn concentrator(category: &str, identity_type: &str, name: &str, more: &[&str]) -> Self {
         let [category, identity_type, name] = [category, identity_type, name].map(str::to_owned);
         let identity = Identity { category, identity_type, name };
-        let plain =
-            [ns::CAPS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::RESULT_SET, ns::VERSION, ns::PING, ns::COMMANDS, ns::DATA];
+        let plain = [
+            ns::CAPS,
+            ns::DISCO_INFO,
+            ns::DISCO_ITEMS,
+            ns::RESULT_SET,
+            ns::VERSION,
+            ns::PING,
+            ns::COMMANDS,
+            ns::DATA,
+            ns::RECEIPTS,
+        ];
         let family = Dialect::ALL.into_iter().flat_map(|dialect| {
             [dialect.sensor_ns(), dialect.events_ns(), dialect.control_ns(), dialect.concentrator_ns()]
         });
-        let features = plain.into_iter().chain(more.iter().copied()).chain(family);
+        let features = plain.into_iter().chain(super::qos::NAMESPACES).chain(more.iter().copied()).chain(family);
         Self { identities: vec![identity], features: features.map(str::to_owned).collect(), form: None }
     }
 

@@ -11,12 +11,14 @@ mod read;
 use jid::Jid;
 use minidom::Element;
 
-pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from};
+pub use build::{
+    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from,
+};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
 pub use read::read;
 
-use super::{command, concentrator, control, discovery, queue, roster, sensor, subscribe};
+use super::{command, concentrator, control, discovery, muc, pubsub, qos, queue, roster, sensor, subscribe};
 
 /// A stanza that arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Incoming {
     pub id: Option<String>,
     /// `xml:lang` of the payload, else of the stanza.
     pub lang: Option<String>,
+    /// The sender wants to be told that the message arrived (XEP-0184).
+    pub wants_receipt: bool,
     /// What it is about.
     pub kind: Kind,
 }
@@ -51,6 +55,8 @@ pub enum Kind {
     Message(Message),
     /// Presence.
     Presence(Presence),
+    /// What happens in a room.
+    Room(muc::Event),
     /// No stanza at all.
     Other,
 }
@@ -68,6 +74,8 @@ pub enum Request {
     Concentrator(concentrator::Request),
     /// A step of an ad-hoc command.
     Command(command::Request),
+    /// A message with a promise.
+    Qos(qos::Request),
     /// Service discovery.
     Disco(discovery::Request),
     /// A roster push: the server tells of a change.
@@ -95,6 +103,10 @@ pub enum Message {
     Control(control::Set),
     /// What a person says.
     Chat(Chat),
+    /// The message of ours with this id arrived.
+    Received(String),
+    /// What happens in a node of a publish-subscribe service.
+    Published(pubsub::Event),
     /// One of ours that could not be delivered.
     Bounce(StanzaFault),
     /// Anything else.

@@ -71,7 +71,7 @@ impl Service {
                         }
                         self.unwritten.extend(item);
                     }
-                    Output::Event { .. } | Output::Wish { .. } | Output::Refused { .. } => {}
+                    Output::Event { .. } | Output::Wish { .. } | Output::Trouble { .. } | Output::Refused { .. } => {}
                 }
             }
             if self.is_slow || self.unwritten.is_empty() {

@@ -258,6 +258,7 @@ pub(super) fn digest(output: &Output) -> String {
         Output::Event { bridge, event } => event_digest(bridge, event),
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
         Output::Wish { id, wish } => format!("wish {id} {wish:?}"),
+        Output::Trouble { about, reason } => format!("trouble {about}: {}", reason.as_deref().unwrap_or("over")),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }
 }

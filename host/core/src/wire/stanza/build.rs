@@ -49,6 +49,11 @@ pub fn chat(to: Option<&Jid>, id: &str, body: &str, thread: Option<&str>) -> Ele
         .build()
 }
 
+/// A message of type normal with further elements beside its payload.
+pub fn message_with(to: &Jid, id: &str, payload: Element, beside: Element) -> Element {
+    addressed("message", Some(to), id).child(payload).child(beside).build()
+}
+
 /// What presence of ours says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {

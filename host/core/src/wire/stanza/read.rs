@@ -6,7 +6,9 @@ use jid::Jid;
 use minidom::Element;
 
 use super::super::dialect::Dialect;
-use super::super::{command, concentrator, control, discovery, ns, queue, roster, sensor, subscribe, xml};
+use super::super::{
+    command, concentrator, control, discovery, muc, ns, pubsub, qos, queue, receipts, roster, sensor, subscribe, xml,
+};
 use super::{Chat, Condition, FaultKind, Incoming, Kind, Message, Presence, Request, StanzaFault};
 use crate::model::limits::NAME_BYTES_MAX;
 
@@ -14,8 +16,10 @@ use crate::model::limits::NAME_BYTES_MAX;
 pub fn read(stanza: &Element) -> Incoming {
     let from = stanza.attr("from").map(Jid::new);
     let payload = payload_of(stanza);
+    let in_room = muc::Event::parse(stanza);
     let kind = match (&from, stanza.name()) {
         (Some(Err(_)), _) => Kind::Other,
+        (_, "message" | "presence") if in_room.is_some() => in_room.map_or(Kind::Other, Kind::Room),
         (_, "iq") => iq(stanza, payload),
         (_, "message") => Kind::Message(message(stanza)),
         (_, "presence") => Kind::Presence(presence(stanza)),
@@ -25,6 +29,7 @@ pub fn read(stanza: &Element) -> Incoming {
         from: from.and_then(Result::ok),
         to: stanza.attr("to").and_then(|to| Jid::new(to).ok()),
         id: stanza.attr("id").map(str::to_owned),
+        wants_receipt: stanza.name() == "message" && receipts::is_requested(stanza),
         lang: payload.and_then(xml::lang_of).or_else(|| xml::lang_of(stanza)),
         kind,
     }
@@ -68,6 +73,9 @@ fn request(stanza: &Element, payload: Option<&Element>) -> Result<Request, Stanz
     }
     if let Some(dialect) = Dialect::from_concentrator_ns(&ns) {
         return concentrator::Request::parse(payload, dialect).map(Request::Concentrator);
+    }
+    if qos::Request::is_ns(&ns) && stanza.attr("type") == Some("set") {
+        return qos::Request::parse(payload).map(Request::Qos);
     }
     plain_request(stanza, payload, &ns)
 }
@@ -124,9 +132,6 @@ fn message(stanza: &Element) -> Message {
     if stanza.attr("type") == Some("error") {
         return Message::Bounce(fault_of(stanza, None));
     }
-    if stanza.attr("type") == Some("groupchat") {
-        return Message::Other;
-    }
     let payload = stanza.children().find_map(message_payload);
     payload.or_else(|| chat(stanza).map(Message::Chat)).unwrap_or(Message::Other)
 }
@@ -156,6 +161,12 @@ fn message_payload(payload: &Element) -> Option<Message> {
     }
     if let Some(event) = concentrator::NodeEvent::parse(payload) {
         return Some(Message::Node(event));
+    }
+    if let Some(event) = pubsub::Event::parse(payload) {
+        return Some(Message::Published(event));
+    }
+    if let Some(id) = receipts::parse(payload) {
+        return Some(Message::Received(id));
     }
     let dialect = Dialect::from_control_ns(&payload.ns())?;
     match control::Request::parse(payload, dialect) {
@@ -277,11 +288,15 @@ mod tests {
         let set = "<set xmlns='urn:xmpp:iot:control'><boolean name='on' value='true'/></set>";
         assert!(matches!(message("", done), Kind::Message(Message::Sensor(_))));
         assert!(matches!(message("type='chat'", set), Kind::Message(Message::Control(_))));
-        assert_eq!(message("type='groupchat'", set), Kind::Message(Message::Other));
         assert!(matches!(
             message("", "<set xmlns='urn:xmpp:iot:control'><odd/></set>"),
             Kind::Message(Message::Chat(_))
         ));
+        assert!(matches!(message("type='groupchat'", set), Kind::Room(_)));
+        assert_eq!(
+            message("", "<received xmlns='urn:xmpp:receipts' id='7'/>"),
+            Kind::Message(Message::Received("7".to_owned()))
+        );
         let bounce = message("type='error'", &String::from(&StanzaFault::service_unavailable().to_element()));
         assert_eq!(bounce, Kind::Message(Message::Bounce(StanzaFault::service_unavailable())));
     }

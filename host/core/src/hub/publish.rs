@@ -1,0 +1,500 @@
+//! Readings that are pushed without being asked for: the operator's `[[publish]]` sections at work.
+//!
+//! Owns which section names which node, the pace of each, and what is on its way and not confirmed ([`channel`]). A section that pushes to one
+//! JID pushes only what that JID may read, looked at again whenever something is sent; for presence, nodes and rooms the section itself
+//! is the permission. What was promised (a reading with a receipt, and every message with a promise) outlives a restart; it is let go when it is
+//! confirmed, refused for good, or displaced in a full channel.
+
+mod channel;
+mod messages;
+mod presence;
+mod pubsub;
+mod room;
+mod rule;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jid::{BareJid, Jid};
+use minidom::Element;
+
+use super::addresses::Peer;
+use super::asks::Answered;
+use super::registry::NodeKey;
+use super::timers::Timer;
+use super::{Hub, Output};
+use crate::model::{Event, Field, NodeReading, NodeRef, Reading, Timestamp, limits};
+use crate::wire::sensor;
+
+use channel::{Channel, Lane, Parcel, Record};
+pub use rule::{How, Password, Promise, RoomRule, Rule};
+
+/// How names of records begin.
+const RECORDS: &str = "publish/";
+
+/// All sections, and what is on its way because of them.
+#[derive(Debug, Default)]
+pub(super) struct Publisher {
+    rules: Vec<Arc<Rule>>,
+    /// Which rules name a node, found once for each.
+    named: BTreeMap<NodeKey, Vec<usize>>,
+    /// When a node was published by a rule that has a pace.
+    paces: BTreeMap<(usize, NodeKey), Pace>,
+    lanes: BTreeMap<u64, Lane>,
+    channels: BTreeMap<Channel, u64>,
+    /// From parcel to lane.
+    parcels: BTreeMap<u64, u64>,
+    rooms: room::Rooms,
+    announced: presence::Announced,
+    /// Whom we asked in this session to show us when they are there.
+    asked: BTreeSet<BareJid>,
+    is_online: bool,
+    given_up: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    last: Timestamp,
+    is_late: bool,
+}
+
+/// A parcel cannot be sent now; whatever changes that tries again.
+struct NotNow;
+
+impl Publisher {
+    /// The rule that says how a channel is to be.
+    fn rule_of(&self, channel: &Channel) -> Option<Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.feeds(channel)).cloned()
+    }
+
+    fn rules_of(&mut self, key: NodeKey, name: &NodeRef) -> Vec<usize> {
+        if self.rules.is_empty() {
+            return Vec::new();
+        }
+        let rules = &self.rules;
+        let found = self.named.entry(key).or_insert_with(|| {
+            rules.iter().enumerate().filter(|(_, rule)| rule.share.names(name)).map(|(index, _)| index).collect()
+        });
+        found.clone()
+    }
+
+    /// Whether some rule names the node.
+    pub(super) fn wants(&self, name: &NodeRef) -> bool {
+        self.rules.iter().any(|rule| rule.share.names(name))
+    }
+
+    /// A node is gone.
+    pub(super) fn forget(&mut self, key: NodeKey) {
+        self.named.remove(&key);
+        self.paces.retain(|(_, other), _| *other != key);
+    }
+
+    fn lane_of(&mut self, channel: &Channel, number: u64) -> Option<u64> {
+        if let Some(lane) = self.channels.get(channel) {
+            return Some(*lane);
+        }
+        if self.lanes.len() >= limits::CHANNELS_MAX {
+            return None;
+        }
+        self.lanes.insert(number, Lane::new(channel.clone()));
+        self.channels.insert(channel.clone(), number);
+        Some(number)
+    }
+
+    fn lanes_where(&self, is_so: impl Fn(&Channel) -> bool) -> Vec<u64> {
+        self.lanes.iter().filter(|(_, lane)| is_so(&lane.channel)).map(|(number, _)| *number).collect()
+    }
+
+    /// Publications that nobody has confirmed, and how many were given up.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        (self.parcels.len(), self.given_up)
+    }
+}
+
+impl Hub {
+    /// Takes up what was on its way when an earlier run ended.
+    pub(super) fn restore_publications(&mut self) {
+        let kept = self.config.kept.range(RECORDS.to_owned()..).take_while(|(name, _)| name.starts_with(RECORDS));
+        let parcels: Vec<_> = kept
+            .filter_map(|(name, bytes)| {
+                let number = u64::from_str_radix(name.strip_prefix(RECORDS)?, 16).ok()?;
+                Some((number, Record::read(bytes)?))
+            })
+            .collect();
+        for (number, (channel, parcel)) in parcels.into_iter().collect::<BTreeMap<_, _>>() {
+            let lane_number = self.item();
+            let Some(lane) = self.publisher.lane_of(&channel, lane_number) else { continue };
+            self.publisher.parcels.insert(number, lane);
+            if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
+                lane.put(number, parcel);
+            }
+        }
+    }
+
+    /// Other sections are in force: channels that none leads to any more are given up, rooms are left and entered.
+    pub fn publish_changed(&mut self, rules: Vec<Rule>, now: Timestamp) {
+        let before = self.published_nodes();
+        self.publisher.rules = rules.into_iter().map(Arc::new).collect();
+        self.publisher.named.clear();
+        self.publisher.paces.clear();
+        let after = self.published_nodes();
+        for (key, bridge, number) in before.iter().filter(|node| !after.contains(node)) {
+            if self.subscriptions.of_node(*key) == 0 {
+                self.tell(bridge, Event::Unwanted(*number));
+            }
+        }
+        for (key, bridge, number) in after.difference(&before) {
+            if self.subscriptions.of_node(*key) == 0 {
+                self.tell(bridge, Event::Wanted(*number));
+            }
+        }
+        self.close_channels();
+        self.rooms_changed(now);
+        self.presence_due(now);
+        self.renew_channels(|_| true, now);
+    }
+
+    fn published_nodes(&self) -> BTreeSet<(NodeKey, String, u32)> {
+        if self.publisher.rules.is_empty() {
+            return BTreeSet::new();
+        }
+        let named = self.registry.all().filter(|(_, entry)| self.publisher.wants(&entry.name));
+        named.map(|(key, entry)| (key, entry.bridge.to_string(), entry.node.number)).collect()
+    }
+
+    /// Gives up what no section wants sent any more.
+    fn close_channels(&mut self) {
+        let publisher = &self.publisher;
+        let closed = publisher.lanes_where(|channel| publisher.rule_of(channel).is_none());
+        for lane in closed {
+            let Some(lane) = self.publisher.lanes.remove(&lane) else { continue };
+            self.publisher.channels.remove(&lane.channel);
+            for (number, parcel) in lane.parcels {
+                self.publisher.parcels.remove(&number);
+                self.forget_parcel(number, &parcel);
+            }
+        }
+    }
+
+    /// The session is a new one: what was under way is sent again, rooms are entered again.
+    pub(super) fn publisher_online(&mut self, now: Timestamp) {
+        self.publisher.is_online = true;
+        self.publisher.asked.clear();
+        self.enter_all(now);
+        self.renew_channels(|_| true, now);
+    }
+
+    fn renew_channels(&mut self, is_so: impl Fn(&Channel) -> bool, now: Timestamp) {
+        for lane in self.publisher.lanes_where(is_so) {
+            if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
+                lane.renew();
+            }
+            self.pump(lane, now);
+        }
+    }
+
+    /// Publishes a report by every section that names its node; gives the items of what has to be durable.
+    pub(super) fn publish(&mut self, key: NodeKey, reading: &Reading, is_durable: bool, now: Timestamp) -> Vec<u64> {
+        let Some(entry) = self.registry.get(key) else { return Vec::new() };
+        let mut items = Vec::new();
+        for index in self.publisher.rules_of(key, &entry.name) {
+            let Some(rule) = self.publisher.rules.get(index).cloned() else { continue };
+            if matches!(rule.how, How::Presence) {
+                self.presence_due(now);
+            } else if !self.is_early(index, key, &rule, now) {
+                let reading = Some(reading).filter(|_| !rule.is_whole());
+                items.extend(self.publish_by(&rule, key, reading, is_durable, now));
+            }
+        }
+        items
+    }
+
+    /// Whether the section's pace makes the node wait; then its newest values are published when it ends.
+    fn is_early(&mut self, index: usize, key: NodeKey, rule: &Rule, now: Timestamp) -> bool {
+        if rule.interval_us_min == 0 {
+            return false;
+        }
+        let pace = self.publisher.paces.get(&(index, key)).copied();
+        let next = pace.map_or(now, |pace| pace.last.plus_ms(rule.interval_us_min / 1000));
+        if next <= now {
+            self.publisher.paces.insert((index, key), Pace { last: now, is_late: false });
+            return false;
+        }
+        if let Some(pace) = self.publisher.paces.get_mut(&(index, key)).filter(|pace| !pace.is_late) {
+            pace.is_late = true;
+            self.timers.set(next, Timer::Pace(index, key));
+        }
+        true
+    }
+
+    /// A node may be published again.
+    pub(super) fn pace_over(&mut self, index: usize, key: NodeKey, now: Timestamp) {
+        let Some(rule) = self.publisher.rules.get(index).cloned() else { return };
+        let pace = self.publisher.paces.get(&(index, key)).filter(|pace| pace.is_late);
+        if pace.is_some_and(|pace| pace.last.plus_ms(rule.interval_us_min / 1000) <= now) {
+            self.publisher.paces.insert((index, key), Pace { last: now, is_late: false });
+            self.publish_by(&rule, key, None, false, now);
+        }
+    }
+
+    /// Publishes a reading, or without one all that is known of the node, as far as the section and its reader's rules go.
+    fn publish_by(
+        &mut self,
+        rule: &Rule,
+        key: NodeKey,
+        reading: Option<&Reading>,
+        is_durable: bool,
+        now: Timestamp,
+    ) -> Vec<u64> {
+        let Some(entry) = self.registry.get(key) else { return Vec::new() };
+        let permit = match &rule.how {
+            How::Message { to, .. } => match self.config.policy.of(&to.to_bare()).read(&entry.name) {
+                Ok(permit) => Some(permit),
+                Err(_) => return Vec::new(),
+            },
+            How::Presence | How::Node { .. } | How::Room(_) => None,
+        };
+        let is_wanted = |field: &Field| {
+            rule.share.covers(&field.name) && permit.as_ref().is_none_or(|permit| permit.covers(&field.name))
+        };
+        let stamped = match reading {
+            Some(reading) => vec![(reading.at, entry.values(reading, is_wanted))],
+            None => entry.last_values(is_wanted).into_iter().collect(),
+        };
+        let node = entry.name.clone();
+        let readings = stamped.into_iter().filter(|(_, fields)| !fields.is_empty()).map(|(at, fields)| NodeReading {
+            node: Some(node.clone()),
+            at,
+            fields,
+            errors: Vec::new(),
+        });
+        let readings: Vec<NodeReading> = readings.collect();
+        if readings.is_empty() { Vec::new() } else { self.hand_over(rule, &node, &readings, is_durable, now) }
+    }
+
+    fn hand_over(
+        &mut self,
+        rule: &Rule,
+        node: &NodeRef,
+        readings: &[NodeReading],
+        is_durable: bool,
+        now: Timestamp,
+    ) -> Vec<u64> {
+        let id = self.stanza_id();
+        let payloads = match &rule.how {
+            How::Message { to, .. } => sensor::split(self.profile(&self.reader(to), rule.dialect), &id, readings, true),
+            How::Node { .. } => vec![sensor::data(rule.dialect.into(), &id, readings, true)],
+            How::Presence | How::Room(_) => sensor::split(rule.dialect.into(), &id, readings, true),
+        };
+        let mut items = Vec::new();
+        for payload in payloads {
+            match (&rule.how, rule.channel(node)) {
+                (How::Message { promise, .. }, Some(channel)) => {
+                    items.extend(self.post(channel, payload, *promise != Promise::None || is_durable, now));
+                }
+                (_, Some(channel)) => items.extend(self.post(channel, payload, is_durable, now)),
+                (How::Message { to, .. }, None) if is_durable => {
+                    items.push(self.durable_message(&self.reader(to), payload));
+                }
+                (How::Message { to, .. }, None) => self.message(&self.reader(to), payload),
+                (_, None) => {}
+            }
+        }
+        items
+    }
+
+    /// A recipient, who hears us from our own address.
+    fn reader(&self, to: &Jid) -> Peer {
+        Peer { jid: to.clone(), at: self.config.component.clone().map(Jid::from) }
+    }
+
+    /// Puts a publication on its way; gives its item if it is kept.
+    fn post(&mut self, channel: Channel, payload: Element, is_kept: bool, now: Timestamp) -> Option<u64> {
+        if String::from(&payload).len() > limits::PUBLICATION_BYTES_MAX {
+            let reason = format!("a reading is larger than {} bytes", limits::PUBLICATION_BYTES_MAX);
+            self.lost(&channel, reason);
+            return None;
+        }
+        let (number, lane_number) = (self.item(), self.item());
+        let is_full = self.publisher.parcels.len() >= limits::PARCELS_MAX;
+        let Some(lane) = self.publisher.lane_of(&channel, lane_number).filter(|_| !is_full) else {
+            self.lost(&channel, "too much is on its way".to_owned());
+            return None;
+        };
+        let parcel = Parcel { payload, is_kept, holder: None };
+        self.keep_parcel(number, &channel, &parcel, Some(number));
+        self.publisher.parcels.insert(number, lane);
+        let displaced = self.publisher.lanes.get_mut(&lane).and_then(|lane| lane.put(number, parcel));
+        if let Some(displaced) = displaced {
+            self.give_up(displaced, "more waits for it than is kept");
+        }
+        self.pump(lane, now);
+        is_kept.then_some(number)
+    }
+
+    fn keep_parcel(&mut self, number: u64, channel: &Channel, parcel: &Parcel, item: Option<u64>) {
+        if parcel.is_kept {
+            let bytes = Some(Record::of(channel, parcel).to_bytes());
+            self.outputs.push_back(Output::Keep { item, name: format!("{RECORDS}{number:x}"), bytes });
+        }
+    }
+
+    fn forget_parcel(&mut self, number: u64, parcel: &Parcel) {
+        if parcel.is_kept {
+            self.outputs.push_back(Output::Keep { item: None, name: format!("{RECORDS}{number:x}"), bytes: None });
+        }
+    }
+
+    /// Sends what may be sent.
+    fn pump(&mut self, lane_number: u64, now: Timestamp) {
+        while self.publisher.is_online {
+            let Some(lane) = self.publisher.lanes.get(&lane_number) else { return };
+            let Some(number) = lane.next(now) else { break };
+            if !self.may_still(lane, number) {
+                self.give_up(number, "its reader may not read it any more");
+                continue;
+            }
+            let Ok(to) = self.dispatch(lane_number, number) else { break };
+            if let Some(lane) = self.publisher.lanes.get_mut(&lane_number) {
+                lane.sent(number, to, now);
+            }
+        }
+        self.arm(lane_number);
+    }
+
+    /// Whether the rules still let its reader read what is in a parcel.
+    fn may_still(&self, lane: &Lane, number: u64) -> bool {
+        let (Some(reader), Some(parcel)) = (lane.channel.reader(), lane.parcels.get(&number)) else { return true };
+        let access = self.config.policy.of(&reader);
+        let readings = match sensor::Answer::parse(&parcel.payload).map(|answer| answer.progress) {
+            Some(sensor::Progress::Data { readings, .. }) => readings,
+            _ => Vec::new(),
+        };
+        readings.iter().all(|reading| {
+            let permit = reading.node.as_ref().and_then(|node| access.read(node).ok());
+            permit.is_some_and(|permit| reading.fields.iter().all(|field| permit.covers(&field.name)))
+        })
+    }
+
+    /// Sends a parcel in the way of its channel; gives who has to confirm it.
+    fn dispatch(&mut self, lane_number: u64, number: u64) -> Result<Option<Jid>, NotNow> {
+        let lane = self.publisher.lanes.get(&lane_number).ok_or(NotNow)?;
+        let (channel, parcel) = (lane.channel.clone(), lane.parcels.get(&number).ok_or(NotNow)?.clone());
+        match &channel {
+            Channel::Receipts(to) => Ok(self.send_for_receipt(to, number, parcel)),
+            Channel::Acknowledged(to, ns) => self.send_acknowledged(to, ns, number, parcel),
+            Channel::Assured(to, ns) => self.send_assured(to, ns, number, parcel),
+            Channel::Node(service, node) => self.send_to_node(service.as_ref(), node, number, parcel),
+            Channel::Room(room) => self.send_to_room(room, number, parcel),
+        }
+    }
+
+    fn arm(&mut self, lane_number: u64) {
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        let due = lane.due();
+        if due == lane.timer {
+            return;
+        }
+        if let Some(at) = std::mem::replace(&mut lane.timer, due) {
+            self.timers.cancel(at, Timer::Lane(lane_number));
+        }
+        if let Some(at) = due {
+            self.timers.set(at, Timer::Lane(lane_number));
+        }
+    }
+
+    /// Something should have been confirmed, or a channel may be tried again.
+    pub(super) fn lane_due(&mut self, lane_number: u64, now: Timestamp) {
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        lane.timer = None;
+        let channel = lane.channel.clone();
+        let (again, given_up) = lane.overdue(now);
+        if let (Channel::Room(room), false) = (&channel, again.is_empty()) {
+            // Said again it might be heard twice: whether we are still inside comes first.
+            self.room_lost(room, "does not give back what we say", now);
+            return self.arm(lane_number);
+        }
+        for number in given_up {
+            self.give_up(number, "nobody confirms it");
+        }
+        for number in again {
+            if let Ok(to) = self.dispatch(lane_number, number)
+                && let Some(lane) = self.publisher.lanes.get_mut(&lane_number)
+            {
+                lane.sent(number, to, now);
+            }
+        }
+        self.pump(lane_number, now);
+    }
+
+    /// The answer to a publication of ours, which is an iq; false: it is none.
+    pub(super) fn parcel_answered(&mut self, id: &str, from: Option<&Jid>, outcome: &Answered, now: Timestamp) -> bool {
+        let named = |prefix: char| u64::from_str_radix(id.strip_prefix(prefix)?, 16).ok();
+        let is_delivery = named('d').is_some();
+        let Some(number) = named('p').or_else(|| named('d')) else { return false };
+        let Some(lane_number) = self.publisher.parcels.get(&number).copied() else { return false };
+        let is_own = self.is_own(from);
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return false };
+        let is_answerer = lane.flight(number).is_some_and(|flight| match &flight.to {
+            Some(to) => from == Some(to),
+            None => is_own,
+        });
+        let is_held = lane.parcels.get(&number).is_some_and(|parcel| parcel.holder.is_some());
+        if !is_answerer || is_held != is_delivery {
+            return true;
+        }
+        let is_assured = matches!(lane.channel, Channel::Assured(..));
+        match outcome {
+            Ok(_) if is_assured && !is_delivery => self.kept_by_peer(lane_number, number, from, now),
+            Ok(_) => self.confirmed(number, now),
+            Err(fault) => self.refused(lane_number, number, fault, now),
+        }
+        true
+    }
+
+    /// A publication arrived.
+    fn confirmed(&mut self, number: u64, now: Timestamp) {
+        let Some(lane_number) = self.publisher.parcels.remove(&number) else { return };
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        lane.succeeded();
+        let parcel = lane.take(number);
+        if std::mem::take(&mut lane.is_told) {
+            let about = lane.channel.describe();
+            self.outputs.push_back(Output::Trouble { about, reason: None });
+        }
+        if let Some(parcel) = parcel {
+            self.forget_parcel(number, &parcel);
+        }
+        self.pump(lane_number, now);
+    }
+
+    /// A publication will never arrive.
+    fn give_up(&mut self, number: u64, why: &str) {
+        let Some(lane_number) = self.publisher.parcels.remove(&number) else { return };
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        let parcel = lane.take(number);
+        self.publisher.given_up += 1;
+        self.trouble(lane_number, format!("a reading was given up: {why}"));
+        if let Some(parcel) = parcel {
+            self.forget_parcel(number, &parcel);
+        }
+    }
+
+    /// A publication was not even put on its way.
+    fn lost(&mut self, channel: &Channel, reason: String) {
+        self.publisher.given_up += 1;
+        match self.publisher.channels.get(channel).copied() {
+            Some(lane) => self.trouble(lane, reason),
+            None => self.outputs.push_back(Output::Trouble { about: channel.describe(), reason: Some(reason) }),
+        }
+    }
+
+    /// Tells the operator, once until something comes through.
+    fn trouble(&mut self, lane_number: u64, reason: String) {
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        if !std::mem::replace(&mut lane.is_told, true) {
+            let about = lane.channel.describe();
+            self.outputs.push_back(Output::Trouble { about, reason: Some(reason) });
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What the operator wrote about pushing readings: one [`Rule`] for each `[[publish]]` section.
+
+use std::fmt;
+
+use jid::{BareJid, Jid};
+
+use super::channel::Channel;
+use crate::model::NodeRef;
+use crate::policy::{Glob, Share};
+use crate::wire::pubsub::NodeConfig;
+use crate::wire::{Dialect, qos};
+
+/// One section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Which fields of which nodes.
+    pub share: Share,
+    /// In which way.
+    pub how: How,
+    /// In which generation.
+    pub dialect: Dialect,
+    /// Microseconds between two publications of a node; what comes earlier waits, and only the newest values are kept.
+    pub interval_us_min: u64,
+}
+
+/// The ways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A message to one JID, which must be allowed to read.
+    Message {
+        /// To whom. Acknowledged and assured messages go to one of its resources.
+        to: Jid,
+        /// How sure it must be.
+        promise: Promise,
+    },
+    /// In our own presence, to everybody who sees it.
+    Presence,
+    /// A node of a publish-subscribe service.
+    Node {
+        /// None: our own account (XEP-0163).
+        service: Option<Jid>,
+        /// With `{bridge}` and `{node}`.
+        node: String,
+        /// What the node is to be.
+        config: NodeConfig,
+        /// Make it if it is not there.
+        create: bool,
+    },
+    /// Everybody in a room.
+    Room(RoomRule),
+}
+
+/// How sure a message must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Handed to the server.
+    None,
+    /// Arrived (XEP-0184).
+    Receipts,
+    /// Handled, at least once (`qos:1.0`).
+    Acknowledged,
+    /// Handled exactly once (`qos:1.0`).
+    Assured,
+}
+
+/// A room that we are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomRule {
+    /// Which.
+    pub room: BareJid,
+    /// What we are called in it.
+    pub nick: String,
+    /// If it asks for one.
+    pub password: Option<Password>,
+    /// Open it if it is not there.
+    pub create: bool,
+    /// What a room that we open is to be: names without `muc#roomconfig_`, and values.
+    pub config: Vec<(String, String)>,
+    /// Members may control through it; each still needs a rule.
+    pub commands: bool,
+}
+
+/// A room's password; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Password(..)")
+    }
+}
+
+impl Rule {
+    /// Where readings of this node go, as far as they go through a channel.
+    pub(super) fn channel(&self, node: &NodeRef) -> Option<Channel> {
+        Some(match &self.how {
+            How::Message { promise: Promise::None, .. } | How::Presence => return None,
+            How::Message { to, promise: Promise::Receipts } => Channel::Receipts(to.clone()),
+            How::Message { to, promise: Promise::Acknowledged } => Channel::Acknowledged(to.clone(), self.qos()),
+            How::Message { to, promise: Promise::Assured } => Channel::Assured(to.clone(), self.qos()),
+            How::Node { service, node: template, .. } => Channel::Node(service.clone(), fill(template, node)),
+            How::Room(room) => Channel::Room(room.room.clone()),
+        })
+    }
+
+    /// Whether it leads into this channel, for some node.
+    pub(super) fn feeds(&self, channel: &Channel) -> bool {
+        match (&self.how, channel) {
+            (How::Node { service, node, .. }, Channel::Node(other, name)) => {
+                let pattern = node.replace("{bridge}", "*").replace("{node}", "*");
+                service == other && Glob::new(pattern).fits(name)
+            }
+            _ => self.channel(&NodeRef::default()).as_ref() == Some(channel),
+        }
+    }
+
+    /// Whether one publication must say all that is known of the node, because it takes the place of the last.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&self.how, How::Node { config, .. } if config.max_items == 1)
+    }
+
+    fn qos(&self) -> String {
+        qos::namespace(self.dialect).to_owned()
+    }
+}
+
+fn fill(template: &str, node: &NodeRef) -> String {
+    template.replace("{bridge}", &node.source).replace("{node}", &node.id)
+}
