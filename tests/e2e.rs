@@ -20,6 +20,8 @@ mod people;
 mod publish;
 #[path = "e2e/refusals.rs"]
 mod refusals;
+#[path = "e2e/queues.rs"]
+mod queues;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/swap.rs"]

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sys
-
 from xml.etree import ElementTree as ET
 
 import slixmpp
@@ -192,6 +191,29 @@ class Peer(slixmpp.ClientXMPP):
     async def do_enter(self, command):
         await self.plugin["xep_0045"].join_muc_wait(command["room"], command["nick"], timeout=20)
         return {}
+
+    async def do_push(self, command):
+        """Publishes one item with slixmpp's xep_0060."""
+        payload = ET.fromstring(command["payload"])
+        publish = self.plugin["xep_0060"].publish
+        answer = await publish(command["to"], command["node"], id=command.get("item"), payload=payload, timeout=20)
+        return {"item": answer["pubsub"]["publish"]["item"]["id"]}
+
+    async def do_look(self, command):
+        """What xep_0060 finds in a node: ids and payloads."""
+        answer = await self.plugin["xep_0060"].get_items(command["to"], command["node"], timeout=20)
+        items = [item for item in answer["pubsub"]["items"]["substanzas"] if item.name == "item"]
+        return {"items": [[item["id"], tostring(item["payload"])] for item in items]}
+
+    async def do_retract(self, command):
+        await self.plugin["xep_0060"].retract(command["to"], command["node"], command["item"], timeout=20)
+        return {}
+
+    async def do_iq(self, command):
+        """An iq with any payload; gives the answer as XML."""
+        iq = self.make_iq(ito=command["to"], itype=command["type"])
+        iq.append(ET.fromstring(command["xml"]))
+        return {"xml": tostring((await iq.send(timeout=30)).xml)}
 
     async def do_ping(self, command):
         return {"seconds": await self.plugin["xep_0199"].ping(command["to"], timeout=20)}
