@@ -36,6 +36,7 @@ impl App {
             outbox: self.outbox.len(),
             subscriptions: things.subscriptions,
             queues: things.queues.into_iter().map(queue).collect(),
+            refused_configuration: self.refused_configuration.clone(),
             waiting: self.hub.waiting().iter().map(ToString::to_string).collect(),
         }
     }

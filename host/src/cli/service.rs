@@ -112,6 +112,10 @@ fn print(status: &Status) {
             say(format_args!("          the newest file is refused: {reason}"));
         }
     }
+    if let Some(reason) = &status.refused_configuration {
+        say(format_args!("config    the newest file is refused, the old one is in force:"));
+        say(format_args!("          {}", reason.replace('\n', "\n          ")));
+    }
     for jid in &status.waiting {
         say(format_args!("waiting   {jid} asks to subscribe; an [[allow]] rule decides"));
     }

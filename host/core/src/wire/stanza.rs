@@ -13,7 +13,7 @@ use minidom::Element;
 
 pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from};
 pub use fault::{Condition, FaultKind, StanzaFault};
-pub use mend::mend;
+pub use mend::{beyond_bounds, mend};
 pub use read::read;
 
 use super::{command, concentrator, control, discovery, queue, roster, sensor, subscribe};
