@@ -16,6 +16,7 @@ mod decisions;
 mod discover;
 mod errands;
 mod friends;
+mod held;
 mod lookup;
 mod phrases;
 mod queues;
@@ -102,6 +103,30 @@ pub enum Output {
         /// Its content; none: let go of it.
         bytes: Option<Vec<u8>>,
     },
+    /// To be kept like a durable stanza and answered by [`Hub::handle_durable`], but not sent in this run: who is to have it cannot be
+    /// reached. A run that finds it left over sends it.
+    Hold {
+        /// As in [`Output::Stanza`].
+        item: u64,
+        /// What it would be.
+        stanza: Element,
+    },
+    /// Items that were held are not wanted any more.
+    LetGo(Vec<u64>),
+    /// This stanza came back: to be handed to [`Hub::handle_returned`], if it is remembered.
+    Recall {
+        /// Its item.
+        item: u64,
+        /// Who sent it back.
+        from: Jid,
+    },
+    /// For the log: promised readings that nobody could be given in time.
+    GivenUp {
+        /// How many.
+        readings: usize,
+        /// Why.
+        reason: &'static str,
+    },
     /// For a bridge's mapper.
     Event {
         /// The bridge.
@@ -136,6 +161,7 @@ pub struct Hub {
     subscriptions: subscriptions::Subscriptions,
     watches: watches::Watches,
     friends: friends::Friends,
+    held: held::Held,
     asks: asks::Asks,
     wishes: errands::Wishes,
     sessions: commands::Sessions,
@@ -178,6 +204,7 @@ impl Hub {
             subscriptions: subscriptions::Subscriptions::default(),
             watches: watches::Watches::default(),
             friends: friends::Friends::default(),
+            held: held::Held::default(),
             asks: asks::Asks::default(),
             wishes: errands::Wishes::default(),
             sessions: commands::Sessions::default(),
@@ -209,7 +236,7 @@ impl Hub {
             }
             Kind::Message(message) => {
                 if let Some(jid) = incoming.from {
-                    self.handle_message(Peer { jid, at }, message, now);
+                    self.handle_message(Peer { jid, at }, &asker.id, message, now);
                 }
             }
             Kind::Presence(presence) => {
@@ -221,12 +248,12 @@ impl Hub {
         }
     }
 
-    fn handle_message(&mut self, from: Peer, message: Message, now: Timestamp) {
+    fn handle_message(&mut self, from: Peer, id: &str, message: Message, now: Timestamp) {
         match message {
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Chat(chat) => self.chat(&from, &chat, now),
-            Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
-            Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Other => {}
+            Message::Bounce(fault) => self.bounced(&from, id, &fault, now),
+            Message::Sensor(_) | Message::Node(_) | Message::Other => {}
         }
     }
 
@@ -305,13 +332,16 @@ impl Hub {
     pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
         self.config.me = Some(me);
         self.asks_lost(now);
+        self.subscribers_unknown(now);
         self.greet(now);
     }
 
     /// The component is connected: its domain is ours from now on.
     pub fn component_online(&mut self, now: Timestamp) {
         self.asks_lost(now);
+        self.subscribers_unknown(now);
         self.greet(now);
+        self.contacts_known(now);
     }
 
     /// The session is gone and was not resumed: nobody is known to be online. Readouts and subscriptions live on, since their answers
@@ -324,7 +354,7 @@ impl Hub {
     pub fn rules_changed(&mut self, policy: Policy, now: Timestamp) {
         self.config.policy = policy;
         self.recheck_readouts(now);
-        self.recheck_subscriptions();
+        self.recheck_subscriptions(now);
         self.recheck_watches();
         self.reconsider_waiting();
     }
@@ -344,6 +374,7 @@ impl Hub {
                 Timer::Session(number) => self.session_over(number),
                 Timer::Ask(number) => self.ask_overdue(number, now),
                 Timer::Queues => self.queues_due(now),
+                Timer::Held => self.held_too_long(now),
             }
         }
     }

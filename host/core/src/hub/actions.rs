@@ -102,6 +102,7 @@ impl Hub {
         if !is_same {
             self.tell_watchers(key, what, now);
         }
+        self.join_waiting(key, now);
         self.remind_wanted(bridge, key);
     }
 

@@ -97,7 +97,7 @@ impl Hub {
     }
 
     /// Tells whoever asked.
-    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, _now: Timestamp) {
+    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, now: Timestamp) {
         match purpose {
             Purpose::Roster => {
                 if let Ok(Some(payload)) = outcome
@@ -105,6 +105,7 @@ impl Hub {
                 {
                     self.roster_changed(roster::parse(&payload));
                 }
+                self.contacts_known(now);
             }
         }
     }

@@ -21,6 +21,8 @@ pub struct Things {
     pub waiting: usize,
     /// Receipts that wait for their stanzas to become durable.
     pub receipts: usize,
+    /// Messages of promised readings that wait for accounts that cannot be reached.
+    pub held: usize,
     /// By name.
     pub queues: Vec<QueueThings>,
 }
@@ -81,6 +83,7 @@ impl Hub {
             waiting: self.friends.waiting().len(),
             receipts: self.receipts.len(),
             queues: self.queue_things(),
+            held: self.held.len(),
         }
     }
 
