@@ -14,7 +14,7 @@ use minidom::Element;
 pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
-pub use read::read;
+pub use read::{read, sent_message};
 
 use super::{command, concentrator, control, discovery, queue, roster, sensor, subscribe};
 
