@@ -117,7 +117,7 @@ fn configuration(directory: &Path, settings: &LocalServerSettings, domain: &str,
         http_ports = {{}}\n\
         https_ports = {{}}\n\
         network_settings = {{ nagle = false }}\n\
-        smacks_max_queue_size = 10000\n\
+        smacks_max_queue_size = 60000\n\
         modules_enabled = {{ \"disco\", \"roster\", \"saslauth\", \"blocklist\", \"pep\", \"smacks\", \"ping\", \"posix\"{tls_module} }}\n\
         modules_disabled = {{ \"s2s\", \"s2s_auth_certs\" }}\n\
         c2s_require_encryption = {needs_tls}\n\
