@@ -182,6 +182,11 @@ impl<'a> Field<'a> {
         read
     }
 
+    /// True or false.
+    pub(super) fn flag(&self) -> Option<bool> {
+        self.expect(self.value.as_bool(), "true or false")
+    }
+
     /// A text that means something.
     pub(super) fn parse<T, E: Display>(&self, read: impl FnOnce(&'a str) -> Result<T, E>) -> Option<T> {
         read(self.text()?).map_err(|error| self.complain(error)).ok()

@@ -6,6 +6,7 @@
 mod build;
 mod fault;
 mod mend;
+mod namespace;
 mod read;
 
 use jid::Jid;
@@ -14,6 +15,7 @@ use minidom::Element;
 pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
+pub use namespace::{of_client, of_component};
 pub use read::read;
 
 use super::{command, concentrator, control, discovery, queue, roster, sensor, subscribe};
