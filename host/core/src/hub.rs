@@ -11,6 +11,7 @@ mod chat;
 mod checks;
 mod commands;
 mod concentrator;
+mod contacts;
 mod controls;
 mod decisions;
 mod discover;
@@ -169,7 +170,7 @@ enum Owner {
 impl Hub {
     /// A hub without bridges.
     pub fn new(config: HubConfig) -> Self {
-        Self {
+        let mut hub = Self {
             items: config.first_item,
             queues: queues::Queues::restore(config.queues.clone(), &config.kept),
             registry: registry::Registry::default(),
@@ -189,7 +190,9 @@ impl Hub {
             outputs: VecDeque::new(),
             numbers: 0,
             config,
-        }
+        };
+        hub.recall_contacts();
+        hub
     }
 
     /// Everything that arrives on the XMPP session.
@@ -326,6 +329,7 @@ impl Hub {
         self.recheck_readouts(now);
         self.recheck_subscriptions();
         self.recheck_watches();
+        self.recheck_contacts();
         self.reconsider_waiting();
     }
 

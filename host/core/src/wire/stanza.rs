@@ -12,7 +12,7 @@ mod read;
 use jid::Jid;
 use minidom::Element;
 
-pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from};
+pub use build::{Availability, chat, error, is_for, message, presence, received, request, result, sent_from, status};
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
 pub use namespace::{of_client, of_component};
@@ -132,6 +132,8 @@ pub enum Presence {
     Unsubscribe,
     /// Lets us no longer.
     Unsubscribed,
+    /// Its server wants to know ours now.
+    Probe,
     /// Could not be delivered.
     Error,
     /// Anything else.
