@@ -102,7 +102,9 @@ nodes = ["home/*"]
     fn warm(&self) {
         self.broker.publish("load/counter", "0", true).unwrap();
         self.broker.publish("lamp/power", "true", true).unwrap();
-        self.site.await_status(|status| status["bridges"][0]["nodes"].as_u64().is_some_and(|nodes| nodes >= 2)).unwrap();
+        self.site
+            .await_status(|status| status["bridges"][0]["nodes"].as_u64().is_some_and(|nodes| nodes >= 2))
+            .unwrap();
     }
 
     fn serves_things(&self) {
@@ -125,7 +127,8 @@ nodes = ["home/*"]
         alice.send(&format!("<presence type='subscribe' to='{lamp}'/>")).unwrap();
         let of_lamp = |stanza: &str, what: &str| stanza.contains(lamp) && stanza.contains(what);
         alice.wait_stanza(mark, |stanza| of_lamp(stanza, "subscribed")).expect("the rules approve");
-        let is_shown = |stanza: &str| stanza.contains("<presence") && stanza.contains(lamp) && !stanza.contains("type=");
+        let is_shown =
+            |stanza: &str| stanza.contains("<presence") && stanza.contains(lamp) && !stanza.contains("type=");
         alice.wait_stanza(mark, is_shown).expect("the lamp is there");
         let card = format!("<iq type='get' id='card' to='{lamp}'><vCard xmlns='vcard-temp'/></iq>");
         assert!(alice.exchange("card", &card).unwrap().contains("lamp"));
