@@ -62,6 +62,8 @@ struct Stage {
     sent: BTreeMap<u64, Element>,
     /// What the hub keeps in the store.
     kept: BTreeMap<String, Vec<u8>>,
+    /// What was kept or let go of, for scripts that want to know.
+    records: VecDeque<String>,
     /// The last request that the bridge got.
     request: u64,
     /// The id of the last stanza of ours.
@@ -86,6 +88,7 @@ impl Stage {
             items,
             sent,
             kept,
+            records: VecDeque::new(),
             request: 0,
             id: String::new(),
         };
@@ -136,6 +139,7 @@ impl Stage {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["component"] => {}
+            ["keeps" | "forgets", ..] => return self.expect_kept(line),
             ["->", who, at @ ..] => self.hear(who, at, block)?,
             ["<-", who, at @ ..] => return self.expect_stanza(who, at, block),
             [BRIDGE, "reports", node, values @ ..] => self.report(node, values, None)?,
@@ -144,6 +148,10 @@ impl Stage {
             [BRIDGE, "fails", reason @ ..] => {
                 let failure = Failure::new(ReasonCode::Unreachable, reason.join(" "));
                 self.act(Action::Complete { id: self.request, outcome: Err(failure) });
+            }
+            [BRIDGE, "is", node, state @ ("online" | "offline")] => {
+                let state = if *state == "online" { NodeState::Online } else { NodeState::Offline };
+                self.act(Action::NodeState { node: find(node)?.number, state });
             }
             [BRIDGE, "removes", node] => self.act(Action::RemoveNode(find(node)?.number)),
             [BRIDGE, expected @ ..] => return self.expect_event(&expected.join(" ")),
@@ -183,6 +191,10 @@ impl Stage {
                 }
                 Output::Keep { item, name, bytes } => {
                     self.items.extend(item);
+                    self.records.push_back(match &bytes {
+                        Some(bytes) => format!("keeps {name} {}", String::from_utf8_lossy(bytes)),
+                        None => format!("forgets {name}"),
+                    });
                     match bytes {
                         Some(bytes) => self.kept.insert(name, bytes),
                         None => self.kept.remove(&name),
@@ -242,6 +254,12 @@ impl Stage {
             None => Ok(()),
             Some(reason) => Err(format!("{reason}\n  found {}", String::from(&found))),
         }
+    }
+
+    /// Scripts that are about something else do not say what is kept.
+    fn expect_kept(&mut self, expected: &str) -> Result<(), String> {
+        let kept = self.records.pop_front().ok_or("nothing is kept")?;
+        if kept == expected { Ok(()) } else { Err(kept) }
     }
 
     fn expect_event(&mut self, expected: &str) -> Result<(), String> {

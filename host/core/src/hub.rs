@@ -12,6 +12,7 @@ mod chat;
 mod checks;
 mod commands;
 mod concentrator;
+mod contacts;
 mod controls;
 mod decisions;
 mod discover;
@@ -238,6 +239,7 @@ impl Hub {
         hub.restore_publications();
         hub.restore_assured();
         hub.publish_changed(rules, Timestamp::default());
+        hub.recall_contacts();
         hub
     }
 
@@ -398,6 +400,7 @@ impl Hub {
         self.recheck_readouts(now);
         self.recheck_subscriptions(now);
         self.recheck_watches();
+        self.recheck_contacts();
         self.reconsider_waiting();
     }
 

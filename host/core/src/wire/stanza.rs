@@ -6,16 +6,18 @@
 mod build;
 mod fault;
 mod mend;
+mod namespace;
 mod read;
 
 use jid::Jid;
 use minidom::Element;
 
 pub use build::{
-    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from,
+    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from, status,
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::{beyond_bounds, mend};
+pub use namespace::{of_client, of_component};
 pub use read::{read, sent_message};
 
 use super::{command, concentrator, control, discovery, muc, pubsub, qos, queue, roster, sensor, subscribe};
@@ -142,6 +144,8 @@ pub enum Presence {
     Unsubscribe,
     /// Lets us no longer.
     Unsubscribed,
+    /// Its server wants to know ours now.
+    Probe,
     /// Could not be delivered.
     Error,
     /// Anything else.

@@ -161,7 +161,7 @@ fn message(mut stanza: Element) -> Element {
 fn presence(mut stanza: Element) -> Element {
     if stanza.attr("type").is_some_and(|kind| !is_presence_type(kind)) {
         // An unknown type is no sign of being online.
-        xml::set(&mut stanza, "type", "probe");
+        xml::set(&mut stanza, "type", "error");
     }
     keep_first_of(stanza, &["show", "priority"], |child| match child.name() {
         "show" => matches!(child.text().as_str(), "away" | "chat" | "dnd" | "xa"),
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(stanza.children().map(Element::name).collect::<Vec<_>>(), ["status"]);
         assert_eq!(read(&stanza).kind, Kind::Presence(super::super::Presence::Available { caps: None }));
         let odd = mended("<presence xmlns='jabber:client' type='odd'/>");
-        assert_eq!(read(&odd).kind, Kind::Presence(super::super::Presence::Other));
+        assert_eq!(read(&odd).kind, Kind::Presence(super::super::Presence::Error));
     }
 
     #[test]
