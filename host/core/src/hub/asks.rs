@@ -9,16 +9,21 @@ use jid::Jid;
 use minidom::Element;
 
 use super::Hub;
+use super::mirror::Asked;
 use super::timers::Timer;
 use crate::model::{Timestamp, limits};
 use crate::wire::stanza::{Condition, FaultKind, StanzaFault, request};
 use crate::wire::{ns, roster};
 
 /// Why something was asked; one case for each asker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Purpose {
     /// Who our contacts are.
     Roster,
+    /// A thing that is mirrored.
+    Remote(Box<Asked>),
+    /// Whatever the answer is, nobody minds.
+    Nothing,
 }
 
 /// What came of an ask: the payload of a result, or why there is none.
@@ -88,16 +93,21 @@ impl Hub {
         }
     }
 
-    /// The session is another: answers to what was asked in the last one will not come.
+    /// The session is another: answers to what was asked in the last one will not come, except our own.
     pub(super) fn asks_lost(&mut self, now: Timestamp) {
-        for (number, ask) in std::mem::take(&mut self.asks.0) {
+        let me = self.me();
+        let (own, lost) =
+            std::mem::take(&mut self.asks.0).into_iter().partition(|(_, ask)| ask.to.is_some() && ask.to == me);
+        self.asks.0 = own;
+        let lost: BTreeMap<u64, Ask> = lost;
+        for (number, ask) in lost {
             self.timers.cancel(ask.deadline, Timer::Ask(number));
             self.ask_ended(ask.purpose, Err(no_answer("The connection broke before the answer.")), now);
         }
     }
 
     /// Tells whoever asked.
-    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, _now: Timestamp) {
+    fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, now: Timestamp) {
         match purpose {
             Purpose::Roster => {
                 if let Ok(Some(payload)) = outcome
@@ -105,7 +115,10 @@ impl Hub {
                 {
                     self.roster_changed(roster::parse(&payload));
                 }
+                self.mirrors_begin(now);
             }
+            Purpose::Remote(asked) => self.remote_answered(*asked, outcome, now),
+            Purpose::Nothing => {}
         }
     }
 }

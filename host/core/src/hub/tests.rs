@@ -10,6 +10,7 @@ mod concentrator;
 mod controls;
 mod discover;
 mod friends;
+mod mirror;
 mod queues;
 mod readouts;
 mod rules;

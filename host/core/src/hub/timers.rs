@@ -28,6 +28,8 @@ pub(super) enum Timer {
     Ask(u64),
     /// A lease, an item or a wait in some queue ends.
     Queues,
+    /// Something is due at a remote whose things are mirrored.
+    Remote(u64),
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

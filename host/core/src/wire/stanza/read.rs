@@ -155,7 +155,7 @@ fn message_payload(payload: &Element) -> Option<Message> {
         return Some(Message::Sensor(answer));
     }
     if let Some(event) = concentrator::NodeEvent::parse(payload) {
-        return Some(Message::Node(event));
+        return Some(Message::Node(Box::new(event)));
     }
     let dialect = Dialect::from_control_ns(&payload.ns())?;
     match control::Request::parse(payload, dialect) {
