@@ -95,7 +95,17 @@ impl Friends {
 
     /// Whether the peer is sent our presence.
     pub(super) fn is_seeing_us(&self, peer: &Peer) -> bool {
-        matches!(self.roster.get(&Contact::of(peer)), Some(Subscription::From | Subscription::Both))
+        self.is_shown(&Contact::of(peer))
+    }
+
+    /// The resources of a peer that are online; what each can do is not remembered.
+    pub(super) fn resources(&self, peer: &BareJid) -> BTreeMap<Jid, Option<String>> {
+        self.online.keys().filter(|one| one.bare() == *peer).map(|one| (one.jid.clone(), None)).collect()
+    }
+
+    /// Whether the peer is sent our presence.
+    pub(super) fn is_shown(&self, contact: &Contact) -> bool {
+        matches!(self.roster.get(contact), Some(Subscription::From | Subscription::Both))
     }
 
     /// Whether we are sent the peer's presence.
@@ -176,6 +186,7 @@ impl Hub {
     /// Presence of a peer.
     pub(super) fn presence_changed(&mut self, from: &Peer, what: &Presence, now: Timestamp) {
         let contact = Contact::of(from);
+        self.remote_presence(&from.jid, what, now);
         match what {
             Presence::Available { caps } => {
                 let is_slixmpp = caps.as_ref().is_some_and(|caps| caps.is_slixmpp());
@@ -210,7 +221,8 @@ impl Hub {
     }
 
     fn asked_for_presence(&mut self, contact: Contact) {
-        if self.is_welcome_at(&contact) {
+        // Whoever is mirrored must be able to tell when we come and go; that allows it nothing.
+        if self.is_welcome_at(&contact) || self.mirrors.names(&contact.jid) {
             self.approve(&contact);
         } else if self.decisions.of(&contact.jid) == Some(false) {
             self.decline(&contact);

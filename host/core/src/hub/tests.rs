@@ -11,6 +11,7 @@ mod controls;
 mod delivery;
 mod discover;
 mod friends;
+mod mirror;
 mod publish;
 mod queues;
 mod readouts;
