@@ -39,6 +39,8 @@ pub struct Status {
     pub plugins: Vec<PluginStatus>,
     /// Stanzas that the server has not acknowledged yet.
     pub outbox: usize,
+    /// Messages for subscribers that cannot be reached; they wait some minutes for any client of the same account.
+    pub held: usize,
     /// Event subscriptions in force.
     pub subscriptions: usize,
     /// Queues that we serve, by name.

@@ -150,6 +150,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         config,
     };
     app.add_bridges(checkpoints);
+    app.hub.restore(now());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), bridges = app.config.bridges.len(), "started");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, asked };
@@ -238,6 +239,10 @@ impl App {
             let Some(output) = self.hub.poll_output() else { break };
             match output {
                 Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
+                Output::Hold { item, stanza } => self.outbox.hold(item, &stanza),
+                Output::LetGo(items) => self.store.remove(&items),
+                Output::Recall { item, from } => self.recall(item, &from),
+                Output::GivenUp { readings, reason } => tracing::warn!(readings, reason, "readings given up"),
                 Output::Event { bridge, event } => self.tell(&bridge, event),
                 Output::Keep { item, name, bytes } => self.store.record(&name, bytes, item),
                 // Bounded: the hub has no more than so many open.
@@ -249,6 +254,16 @@ impl App {
         }
         let has_more = self.outbox.pump(&self.session);
         self.bridges.flush() || has_more
+    }
+
+    /// A stanza came back. One that needed not be durable is not remembered, nor one that the server has had for long.
+    fn recall(&mut self, item: u64, from: &jid::Jid) {
+        let Some(stanza) = self.outbox.remembered(item) else {
+            return tracing::debug!(item, "a stanza came back that is not remembered");
+        };
+        if self.hub.handle_returned(from, &stanza, now()) {
+            self.outbox.forget(item);
+        }
     }
 
     /// Hands an event to a bridge. What is refused and somebody waits for is answered here.
@@ -292,6 +307,9 @@ impl App {
                     waiting_ms = millis(waiting),
                     "the server takes stanzas slowly; it may limit our rate"
                 );
+            }
+            SessionEvent::Flowing { slow_for } => {
+                tracing::info!(slow_for_ms = millis(slow_for), "the server takes stanzas as they come again");
             }
             SessionEvent::Unsendable { id, reason } => {
                 tracing::error!(reason, "a stanza cannot be written and was dropped");

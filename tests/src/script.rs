@@ -3,7 +3,7 @@
 //! Owns the format (`tests/conformance/README.md` tells it) and the house that every script finds. Everything that the hub does must stand in
 //! the script: what is left over at its end is an error.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
 use tombolo_core::hub::{
@@ -58,6 +58,10 @@ struct Stage {
     /// The last session of a command.
     session: String,
     items: Vec<u64>,
+    /// Durable stanzas that were sent.
+    sent: BTreeMap<u64, Element>,
+    /// What the hub keeps in the store.
+    kept: BTreeMap<String, Vec<u8>>,
     /// The last request that the bridge got.
     request: u64,
     /// The id of the last stanza of ours.
@@ -67,37 +71,65 @@ struct Stage {
 impl Stage {
     fn new(is_component: bool) -> Result<Self, String> {
         let now = Timestamp::parse(BEGIN).ok_or("the clock")?;
+        let (stanzas, events) = (VecDeque::new(), VecDeque::new());
+        let (hub, items) = (Hub::new(HubConfig::default()), Vec::new());
+        let (sent, kept) = (BTreeMap::new(), BTreeMap::new());
+        let mut stage = Self {
+            hub,
+            is_component,
+            now,
+            stanzas,
+            events,
+            wishes: VecDeque::new(),
+            wish: 0,
+            session: String::new(),
+            items,
+            sent,
+            kept,
+            request: 0,
+            id: String::new(),
+        };
+        stage.start()?;
+        Ok(stage)
+    }
+
+    /// A process begins, with what an earlier one kept.
+    fn start(&mut self) -> Result<(), String> {
         let domain = BareJid::new(DOMAIN).map_err(|error| error.to_string())?;
         let config = HubConfig {
             name: "tombolo".into(),
             version: "0.1".into(),
             policy: rules(),
-            component: is_component.then_some(domain),
+            component: self.is_component.then_some(domain),
+            first_item: self.now.0.unsigned_abs(),
+            kept: self.kept.clone(),
             ..HubConfig::default()
         };
-        let mut hub = Hub::new(config);
-        hub.bridge_added(BRIDGE, "The house", now);
+        self.hub = Hub::new(config);
+        self.hub.bridge_added(BRIDGE, "The house", self.now);
+        self.hub.restore(self.now);
         for node in house() {
-            hub.handle_bridge(BRIDGE, Action::PutNode(Box::new(node)), now);
+            self.hub.handle_bridge(BRIDGE, Action::PutNode(Box::new(node)), self.now);
         }
-        match is_component {
-            true => hub.component_online(now),
-            false => hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, now),
+        match self.is_component {
+            true => self.hub.component_online(self.now),
+            false => self.hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, self.now),
         }
-        while hub.poll_output().is_some() {}
-        Ok(Self {
-            hub,
-            is_component,
-            now,
-            stanzas: VecDeque::new(),
-            events: VecDeque::new(),
-            wishes: VecDeque::new(),
-            wish: 0,
-            session: String::new(),
-            items: Vec::new(),
-            request: 0,
-            id: String::new(),
-        })
+        // The greeting is every script's and none's.
+        let before = self.stanzas.len();
+        self.drain();
+        self.stanzas.truncate(before);
+        Ok(())
+    }
+
+    /// What was sent last that had to be durable comes back.
+    fn bounce(&mut self, who: &str, condition: &str) -> Result<(), String> {
+        let theirs = |stanza: &&Element| stanza.attr("to") == Some(jid(who).as_str());
+        let last = self.sent.values().rev().find(theirs).and_then(|stanza| stanza.attr("id"));
+        let id = last.ok_or("nothing was sent that had to be durable")?;
+        let error = format!("<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>");
+        let block = format!("<message type='error' id='{id}'><error type='cancel'>{error}</error></message>");
+        self.hear(who, &block)
     }
 
     fn step(&mut self, line: &str, block: &str) -> Result<(), String> {
@@ -123,6 +155,8 @@ impl Stage {
             ["publish", how @ ..] => self.hub.publish_changed(vec![publish(how)?], self.now),
             ["durable"] => self.durable(),
             ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
+            [who, "bounces", condition] => self.bounce(who, condition)?,
+            ["restart"] => self.start()?,
             ["offline"] => self.hub.session_offline(self.now),
             ["nothing"] => return self.end(),
             _ => return Err("no such step".to_owned()),
@@ -136,8 +170,20 @@ impl Stage {
             match output {
                 Output::Stanza { item, stanza } => {
                     self.items.extend(item);
+                    if let Some(item) = item {
+                        self.sent.insert(item, stanza.clone());
+                    }
                     self.stanzas.push_back(stanza);
                 }
+                Output::Hold { item, .. } => self.items.push(item),
+                Output::Recall { item, from } => {
+                    if let Some(stanza) = self.sent.get(&item) {
+                        self.hub.handle_returned(&from, stanza, self.now);
+                    }
+                }
+                Output::Keep { name, bytes: Some(bytes), .. } => _ = self.kept.insert(name, bytes),
+                Output::Keep { name, bytes: None, .. } => _ = self.kept.remove(&name),
+                Output::LetGo(_) | Output::GivenUp { .. } => {}
                 Output::Event { event, .. } => self.events.push_back(event),
                 Output::Keep { item, .. } => self.items.extend(item),
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),

@@ -17,6 +17,7 @@ mod decisions;
 mod discover;
 mod errands;
 mod friends;
+mod held;
 mod lookup;
 mod phrases;
 mod publish;
@@ -115,6 +116,30 @@ pub enum Output {
         /// Why; none: they do again.
         reason: Option<String>,
     },
+    /// To be kept like a durable stanza and answered by [`Hub::handle_durable`], but not sent in this run: who is to have it cannot be
+    /// reached. A run that finds it left over sends it.
+    Hold {
+        /// As in [`Output::Stanza`].
+        item: u64,
+        /// What it would be.
+        stanza: Element,
+    },
+    /// Items that were held are not wanted any more.
+    LetGo(Vec<u64>),
+    /// This stanza came back: to be handed to [`Hub::handle_returned`], if it is remembered.
+    Recall {
+        /// Its item.
+        item: u64,
+        /// Who sent it back.
+        from: Jid,
+    },
+    /// For the log: promised readings that nobody could be given in time.
+    GivenUp {
+        /// How many.
+        readings: usize,
+        /// Why.
+        reason: &'static str,
+    },
     /// For a bridge's mapper.
     Event {
         /// The bridge.
@@ -149,6 +174,7 @@ pub struct Hub {
     subscriptions: subscriptions::Subscriptions,
     watches: watches::Watches,
     friends: friends::Friends,
+    held: held::Held,
     asks: asks::Asks,
     wishes: errands::Wishes,
     sessions: commands::Sessions,
@@ -194,6 +220,7 @@ impl Hub {
             subscriptions: subscriptions::Subscriptions::default(),
             watches: watches::Watches::default(),
             friends: friends::Friends::default(),
+            held: held::Held::default(),
             asks: asks::Asks::default(),
             wishes: errands::Wishes::default(),
             sessions: commands::Sessions::default(),
@@ -264,8 +291,8 @@ impl Hub {
             Message::Received(id) => self.receipt_came(&from.jid, &id, now),
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Chat(chat) => self.chat(&from, &chat, now),
-            Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
-            Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Published(_) | Message::Other => {}
+            Message::Bounce(fault) => self.bounced(&from, id, &fault, now),
+            Message::Sensor(_) | Message::Node(_) | Message::Published(_) | Message::Other => {}
         }
     }
 
@@ -346,6 +373,7 @@ impl Hub {
     pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
         self.config.me = Some(me);
         self.asks_lost(now);
+        self.subscribers_unknown(now);
         self.greet(now);
         self.publisher_online(now);
     }
@@ -353,8 +381,10 @@ impl Hub {
     /// The component is connected: its domain is ours from now on.
     pub fn component_online(&mut self, now: Timestamp) {
         self.asks_lost(now);
+        self.subscribers_unknown(now);
         self.greet(now);
         self.publisher_online(now);
+        self.contacts_known(now);
     }
 
     /// The session is gone and was not resumed: nobody is known to be online. Readouts and subscriptions live on, since their answers
@@ -367,7 +397,7 @@ impl Hub {
     pub fn rules_changed(&mut self, policy: Policy, now: Timestamp) {
         self.config.policy = policy;
         self.recheck_readouts(now);
-        self.recheck_subscriptions();
+        self.recheck_subscriptions(now);
         self.recheck_watches();
         self.reconsider_waiting();
     }
@@ -391,6 +421,7 @@ impl Hub {
                 Timer::Lane(number) => self.lane_due(number, now),
                 Timer::Announce => self.announce_due(now),
                 Timer::Room(number) => self.room_due(number, now),
+                Timer::Held => self.held_too_long(now),
             }
         }
     }

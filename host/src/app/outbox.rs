@@ -4,7 +4,7 @@
 //! survive a crash first waits until it is durable, and those behind it wait with it, so that readings of a node never overtake each
 //! other. Never looks into a stanza, and never drops one that was durable before the server had it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
 use tombolo_core::model::limits;
@@ -29,6 +29,8 @@ pub(crate) struct Outbox {
     ordered: VecDeque<Kept>,
     /// Durable items with the session, not acknowledged.
     with_session: usize,
+    /// Durable items that were handed over, also acknowledged ones: what comes back is told from these.
+    sent: BTreeMap<u64, Box<str>>,
 }
 
 struct Waiting {
@@ -39,23 +41,27 @@ struct Waiting {
 
 /// A message that waits.
 enum Kept {
-    Tree(Item),
+    /// With its text, if it must survive a crash.
+    Tree(Item, Option<Box<str>>),
     Text(u64, Box<str>),
 }
 
 impl Kept {
     fn id(&self) -> Option<u64> {
         match self {
-            Self::Tree(item) => item.id,
+            Self::Tree(item, _) => item.id,
             Self::Text(id, _) => Some(*id),
         }
     }
 
-    /// As it is handed over; an error is the id of what was no stanza.
-    fn into_item(self) -> Result<Item, u64> {
+    /// As it is handed over, with its text; an error is the id of what was no stanza.
+    fn into_item(self) -> Result<(Item, Option<Box<str>>), u64> {
         match self {
-            Self::Tree(item) => Ok(item),
-            Self::Text(id, text) => text.parse().map(|stanza| Item { id: Some(id), stanza }).map_err(|_| id),
+            Self::Tree(item, text) => Ok((item, text)),
+            Self::Text(id, text) => match text.parse() {
+                Ok(stanza) => Ok((Item { id: Some(id), stanza }, Some(text))),
+                Err(_) => Err(id),
+            },
         }
     }
 }
@@ -70,7 +76,14 @@ impl Outbox {
                 Err(_) => drop_unreadable(&store, id),
             }
         }
-        Self { store, urgent: VecDeque::new(), storing: VecDeque::new(), ordered, with_session: 0 }
+        Self {
+            store,
+            urgent: VecDeque::new(),
+            storing: VecDeque::new(),
+            ordered,
+            with_session: 0,
+            sent: BTreeMap::new(),
+        }
     }
 
     /// Takes a stanza from the hub.
@@ -78,15 +91,15 @@ impl Outbox {
         let Some(id) = item else {
             let item = Item { id: None, stanza };
             match item.stanza.name() {
-                "message" if self.storing.is_empty() => self.ordered.push_back(Kept::Tree(item)),
-                "message" => self.storing.push_back(Waiting { item: Kept::Tree(item), ready: true }),
+                "message" if self.storing.is_empty() => self.ordered.push_back(Kept::Tree(item, None)),
+                "message" => self.storing.push_back(Waiting { item: Kept::Tree(item, None), ready: true }),
                 _ => self.urgent.push_back(item),
             }
             return;
         };
         let text = String::from(&stanza);
         let item = match self.storing.len() + self.ordered.len() < TREES_MAX {
-            true => Kept::Tree(Item { id: Some(id), stanza }),
+            true => Kept::Tree(Item { id: Some(id), stanza }, Some(text.as_str().into())),
             false => Kept::Text(id, text.as_str().into()),
         };
         self.storing.push_back(Waiting { item, ready: false });
@@ -94,6 +107,30 @@ impl Outbox {
             // Not durable, hence never reported as such: whoever handed it over keeps it. It still leaves in its turn.
             tracing::warn!("the disk does not keep up; a stanza is sent without being stored");
             self.mark_ready(id);
+        }
+    }
+
+    /// Keeps a stanza without sending it.
+    pub(crate) fn hold(&mut self, id: u64, stanza: &Element) {
+        if self.store.append(vec![(id, String::from(stanza).into_bytes())]).is_err() {
+            tracing::warn!("the disk does not keep up; a reading is held without being stored");
+        }
+    }
+
+    /// A durable stanza that was handed over, the newest of them if it is old.
+    pub(crate) fn remembered(&self, id: u64) -> Option<Element> {
+        self.sent.get(&id)?.parse().ok()
+    }
+
+    /// A stanza need not be remembered any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.sent.remove(&id);
+    }
+
+    fn remember(&mut self, id: u64, text: Box<str>) {
+        self.sent.insert(id, text);
+        if self.sent.len() > limits::RETURNABLE_STANZAS_MAX {
+            self.sent.pop_first();
         }
     }
 
@@ -121,16 +158,16 @@ impl Outbox {
     /// Hands over what the session takes, in this turn. Whether there is more that it may take.
     pub(crate) fn pump(&mut self, session: &Session) -> bool {
         while let Some(item) = self.urgent.pop_front() {
-            if let Some(back) = self.hand_over(session, item) {
+            if let Some((back, _)) = self.hand_over(session, item, None) {
                 self.urgent.push_front(back);
                 return false;
             }
         }
         for _ in 0..TURN_MAX {
             let Some(kept) = self.ordered.pop_front() else { return false };
-            match kept.into_item().map(|item| self.hand_over(session, item)) {
-                Ok(Some(back)) => {
-                    self.ordered.push_front(Kept::Tree(back));
+            match kept.into_item().map(|(item, text)| self.hand_over(session, item, text)) {
+                Ok(Some((back, text))) => {
+                    self.ordered.push_front(Kept::Tree(back, text));
                     return false;
                 }
                 Ok(None) => {}
@@ -141,14 +178,17 @@ impl Outbox {
     }
 
     /// Gives the item back if it has to wait.
-    fn hand_over(&mut self, session: &Session, item: Item) -> Option<Item> {
-        let kept = item.id.is_some();
+    fn hand_over(&mut self, session: &Session, item: Item, text: Option<Box<str>>) -> Option<(Item, Option<Box<str>>)> {
+        let id = item.id;
         match session.send(item) {
             Ok(()) => {
-                self.with_session += usize::from(kept);
+                self.with_session += usize::from(id.is_some());
+                if let Some((id, text)) = id.zip(text) {
+                    self.remember(id, text);
+                }
                 None
             }
-            Err(SendError::Full(item) | SendError::Closed(item)) => Some(item),
+            Err(SendError::Full(item) | SendError::Closed(item)) => Some((item, text)),
             Err(SendError::NotAStanza { reason, id }) => {
                 tracing::error!(reason, "a stanza of ours is none and was dropped");
                 self.store.remove(&id.into_iter().collect::<Vec<_>>());

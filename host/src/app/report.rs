@@ -34,6 +34,7 @@ impl App {
             bridges: bridges.collect(),
             plugins: plugins.collect(),
             outbox: self.outbox.len(),
+            held: things.held,
             subscriptions: things.subscriptions,
             queues: things.queues.into_iter().map(queue).collect(),
             publications: things.publications,

@@ -139,12 +139,43 @@ pub(super) async fn watch(jid: &str, nodes: Vec<String>, count: Option<u64>, log
         ended = show(&mut peer, wishes.clone(), count, &mut seen, login.json) => ended,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
-    for wish in wishes.into_iter().filter(|_| ended.is_ok()) {
-        let leave = subscribe::Request::Unsubscribe { dialect: peer.dialect, id: wish.id };
-        let _ = peer.ask(true, leave.to_element()).await;
+    if ended.is_ok() {
+        leave(&mut peer, &wishes, count.map_or(u64::MAX, |count| count.saturating_sub(seen)), login.json).await;
     }
     peer.client.close().await;
     ended
+}
+
+/// Ends the subscriptions, and shows what came until that was agreed on: it was handed to us, and nobody else gets it.
+async fn leave(peer: &mut Peer, wishes: &[Subscribe], wanted: u64, json: bool) {
+    for wish in wishes {
+        let leave = subscribe::Request::Unsubscribe { dialect: peer.dialect, id: wish.id.clone() };
+        let _ = peer.ask(true, leave.to_element()).await;
+    }
+    let mut left = wanted;
+    while left > 0
+        && let Ok(Some((_, answer))) = peer.client.reading(Instant::now()).await
+    {
+        left -= print(&answer, wishes, left, json);
+    }
+}
+
+/// Shows the readings of these wishes, at most so many; gives how many.
+fn print(answer: &sensor::Answer, wishes: &[Subscribe], wanted: u64, json: bool) -> u64 {
+    let Progress::Data { readings, .. } = &answer.progress else { return 0 };
+    let is_ours = wishes.iter().any(|wish| wish.id == answer.id);
+    let mut shown = 0;
+    for reading in readings.iter().filter(|_| is_ours) {
+        if shown == wanted {
+            break;
+        }
+        match json {
+            true => table::json_lines(reading).for_each(say),
+            false => say(table::line(reading)),
+        }
+        shown += 1;
+    }
+    shown
 }
 
 /// Everything of these nodes, beginning with what is known.
@@ -187,16 +218,9 @@ async fn show(
         }
         let renew = Instant::now() + RENEW;
         while let Some((_, answer)) = peer.client.reading(renew).await? {
-            let Progress::Data { readings, .. } = answer.progress else { continue };
-            for reading in readings.iter().filter(|_| wishes.iter().any(|wish| wish.id == answer.id)) {
-                match json {
-                    true => table::json_lines(reading).for_each(say),
-                    false => say(table::line(reading)),
-                }
-                *seen += 1;
-                if count.is_some_and(|count| *seen >= count) {
-                    return Ok(());
-                }
+            *seen += print(&answer, &wishes, count.map_or(u64::MAX, |count| count - *seen), json);
+            if count.is_some_and(|count| *seen >= count) {
+                return Ok(());
             }
         }
         // A new session: what came in between is gone, but not what is known now.

@@ -86,6 +86,9 @@ fn print(status: &Status) {
         say(format_args!("          {reason}"));
     }
     say(format_args!("outbox    {} stanzas not yet with the server", status.outbox));
+    if status.held > 0 {
+        say(format_args!("held      {} messages for subscribers that are away", status.held));
+    }
     say(format_args!("watched   by {} event subscriptions", status.subscriptions));
     for queue in &status.queues {
         say(format_args!("queue     {}: {} items, {} of them waiting", queue.name, queue.items, queue.waiting));

@@ -49,12 +49,18 @@ pub enum SessionEvent {
         /// Why.
         reason: String,
     },
-    /// The server leaves stanzas unacknowledged for long while the connection lives: it limits our rate, or is overloaded.
+    /// The server leaves stanzas unacknowledged for long while the connection lives: it limits our rate, or is overloaded. Told once
+    /// until [`SessionEvent::Flowing`].
     Throttled {
         /// Items sent and not acknowledged.
         unacknowledged: usize,
         /// For how long the oldest has waited.
         waiting: Duration,
+    },
+    /// The server acknowledges in good time again.
+    Flowing {
+        /// How long it did not, from [`SessionEvent::Throttled`] on.
+        slow_for: Duration,
     },
     /// The connection is gone, or an attempt to get one failed. The session tries again by itself, for ever.
     Offline {

@@ -104,6 +104,7 @@ impl Hub {
         if !is_same {
             self.tell_watchers(key, what, now);
         }
+        self.join_waiting(key, now);
         self.remind_wanted(bridge, key);
     }
 

@@ -117,6 +117,7 @@ impl Hub {
                 {
                     self.roster_changed(roster::parse(&payload));
                 }
+                self.contacts_known(now);
             }
         }
     }

@@ -8,13 +8,13 @@ use std::fmt;
 
 use jid::{BareJid, Jid};
 
-use super::Hub;
 use super::addresses::Peer;
 use super::asks::Purpose;
+use super::{Hub, Output};
 use crate::model::{Timestamp, limits};
 use crate::wire::Element;
 use crate::wire::roster::{self, Subscription};
-use crate::wire::stanza::{Availability, Presence, presence};
+use crate::wire::stanza::{Availability, Condition, FaultKind, Presence, StanzaFault, presence};
 
 /// A person or thing, and the address of ours that it wants to see; none as a client, which has only one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ impl fmt::Display for Contact {
 }
 
 impl Contact {
-    fn of(peer: &Peer) -> Self {
+    pub(super) fn of(peer: &Peer) -> Self {
         Self { jid: peer.bare(), at: peer.at.as_ref().map(Jid::to_bare) }
     }
 
@@ -198,7 +198,7 @@ impl Hub {
     }
 
     /// A peer, or with a bare JID all of it, went offline.
-    fn peer_away(&mut self, peer: &Peer, now: Timestamp) {
+    pub(super) fn peer_away(&mut self, peer: &Peer, now: Timestamp) {
         let is_gone = |one: &Peer| peer.concerns(one);
         self.friends.online.retain(|one, _| !is_gone(one));
         for jid in self.subscribers(is_gone) {
@@ -207,6 +207,21 @@ impl Hub {
         self.drop_readouts(is_gone);
         self.drop_watches(is_gone);
         self.queues_lose(peer, now);
+    }
+
+    /// What we sent came back. Who is not there is away, and may come back; who refuses is left alone. What was promised is not lost.
+    pub(super) fn bounced(&mut self, from: &Peer, id: &str, fault: &StanzaFault, now: Timestamp) {
+        match fault.condition {
+            _ if fault.kind == FaultKind::Wait => {}
+            Condition::RecipientUnavailable
+            | Condition::ServiceUnavailable
+            | Condition::RemoteServerNotFound
+            | Condition::RemoteServerTimeout => self.peer_away(from, now),
+            _ => self.drop_peer(from),
+        }
+        if let Some(item) = id.strip_prefix('t').and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+            self.outputs.push_back(Output::Recall { item, from: from.jid.clone() });
+        }
     }
 
     /// A peer, or with a bare JID all of it, wants nothing any more or cannot be reached.

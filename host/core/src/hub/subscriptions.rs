@@ -2,11 +2,15 @@
 //!
 //! Owns who wants what of which node, indexed by node, so that a report that nobody wants costs one look. Without field rules every report
 //! is passed on as it came; with rules, a change that is worth it sends what is known of the node. An interval that delays keeps only the
-//! newest values, so a receipt does not wait for it. A subscriber that is away is not sent anything; when it is back, it gets what is known.
+//! newest values, so a receipt does not wait for it. A subscriber that is away is not sent anything; when it is back, it gets what is known,
+//! and before that what was promised meanwhile ([`super::held`]). What is wished is kept over a restart ([`kept`]).
 
+mod kept;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use jid::BareJid;
 
 use super::addresses::Peer;
 use super::lookup::{Readable, check_count, not_found};
@@ -14,12 +18,13 @@ use super::readouts::Filter;
 use super::registry::{NodeKey, Registry};
 use super::timers::Timer;
 use super::{Asker, Hub};
-use crate::model::{Event, Reading, Timestamp, limits};
+use crate::model::{Event, NodeReading, NodeRef, Reading, Timestamp, limits};
 use crate::policy::{Access, ReadPermit};
 use crate::wire::StanzaFault;
 use crate::wire::sensor;
 use crate::wire::subscribe::Subscribe;
 
+use kept::record_of;
 pub(super) use table::Subscriptions;
 use table::{Notice, Subscription, Target};
 
@@ -30,6 +35,7 @@ impl Hub {
         match self.accept(&caller, wish, now) {
             Ok(number) => {
                 self.answer(asker, Some(sensor::accepted(dialect, &id, false)));
+                self.give_held(&caller.bare());
                 if is_read_now {
                     self.read_subscribed(number, now);
                 }
@@ -53,25 +59,31 @@ impl Hub {
         }
         self.replace_older(caller, &selection.nodes);
         let number = self.number();
-        let profile = self.profile(caller, wish.dialect);
-        self.insert(
-            number,
-            Subscription {
-                caller: caller.clone(),
-                profile,
-                id: wish.id,
-                kinds: wish.kinds,
-                rules: wish.fields,
-                age_us_max: wish.age_us_max,
-                interval_us_min: wish.interval_us_min,
-                interval_us_max: wish.interval_us_max,
-                targets: BTreeMap::new(),
-                away_since: None,
-            },
-            selection.nodes,
-            now,
-        );
+        let record = self.item();
+        let is_kept = self.keep_wish(record, caller, &wish);
+        let subscription = Subscription { is_kept, ..self.subscription(caller, wish, record) };
+        self.insert(number, subscription, selection.nodes, now);
         Ok(number)
+    }
+
+    /// A wish without nodes yet.
+    fn subscription(&self, caller: &Peer, wish: Subscribe, record: u64) -> Subscription {
+        Subscription {
+            caller: caller.clone(),
+            profile: self.profile(caller, wish.dialect),
+            id: wish.id,
+            kinds: wish.kinds,
+            rules: wish.fields,
+            age_us_max: wish.age_us_max,
+            interval_us_min: wish.interval_us_min,
+            interval_us_max: wish.interval_us_max,
+            targets: BTreeMap::new(),
+            away_since: None,
+            is_unknown: false,
+            record,
+            is_kept: false,
+            waiting: Vec::new(),
+        }
     }
 
     fn check_room(&self, caller: &Peer, id: &str, nodes: usize) -> Result<(), StanzaFault> {
@@ -138,7 +150,40 @@ impl Hub {
     pub(super) fn notify(&mut self, key: NodeKey, reading: &Reading, is_durable: bool, now: Timestamp) -> Vec<u64> {
         let Some(entry) = self.registry.get(key) else { return Vec::new() };
         let notices = self.subscriptions.report(key, entry, reading, &mut self.timers, now);
-        notices.into_iter().flat_map(|notice| self.send_notice(&notice, is_durable)).collect()
+        let (away, present): (Vec<Notice>, Vec<Notice>) = notices.into_iter().partition(|notice| notice.is_away);
+        let mut items = Vec::new();
+        let mut served: BTreeSet<BareJid> = BTreeSet::new();
+        for notice in &present {
+            items.extend(self.send_notice(notice, is_durable));
+            served.extend(is_durable.then(|| notice.caller.bare()));
+        }
+        for notice in away.iter().filter(|_| is_durable) {
+            if served.insert(notice.caller.bare()) {
+                items.extend(self.hold_notice(notice, now));
+            }
+        }
+        items
+    }
+
+    fn hold_notice(&mut self, notice: &Notice, now: Timestamp) -> Vec<u64> {
+        let messages = sensor::split(notice.profile, &notice.id, &notice.readings, true);
+        messages.into_iter().filter_map(|message| self.hold(&notice.caller, message, now)).collect()
+    }
+
+    /// Gives a reading that was held to the first subscription of the account that is to have it; gives its node if there is one.
+    pub(super) fn give_reading(&mut self, account: &BareJid, reading: &NodeReading) -> Option<NodeKey> {
+        let key = reading.node.as_ref().and_then(|name| self.registry.find(name))?;
+        let numbers = self.subscriptions.nodes.get(&key).into_iter().flatten();
+        let found = numbers.filter_map(|number| self.subscriptions.live.get(number)).find_map(|subscription| {
+            let is_theirs = subscription.away_since.is_none() && subscription.caller.bare() == *account;
+            let target = subscription.targets.get(&key).filter(|_| is_theirs && subscription.wants_all())?;
+            let fields = subscription.select(target, reading.fields.clone());
+            let node = target.wanted.shown.clone();
+            let reading = NodeReading { node, at: reading.at, fields, errors: Vec::new() };
+            (!reading.fields.is_empty()).then(|| subscription.notice(vec![reading]))
+        });
+        self.send_notice(&found?, true);
+        Some(key)
     }
 
     fn send_notice(&mut self, notice: &Notice, is_durable: bool) -> Vec<u64> {
@@ -191,6 +236,7 @@ impl Hub {
     pub(super) fn subscriber_away(&mut self, caller: &Peer, now: Timestamp) {
         for number in self.subscriptions.of_peer(caller) {
             let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
+            subscription.is_unknown = false;
             if subscription.away_since.is_none() {
                 subscription.away_since = Some(now);
                 self.timers.set(now.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
@@ -200,13 +246,28 @@ impl Hub {
 
     /// A subscriber is back: it gets what is known.
     pub(super) fn subscriber_back(&mut self, caller: &Peer, now: Timestamp) {
+        let mut is_back = false;
         for number in self.subscriptions.of_peer(caller) {
             let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
             let Some(since) = subscription.away_since.take() else { continue };
+            subscription.is_unknown = false;
             self.timers.cancel(since.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
+            is_back = true;
+        }
+        if !is_back {
+            return;
+        }
+        let given = self.give_held(&caller.bare());
+        for number in self.subscriptions.of_peer(caller) {
+            let profile = self.subscriptions.live.get(&number).map(|live| self.profile(caller, live.profile.dialect));
+            let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
+            subscription.profile = profile.unwrap_or(subscription.profile);
             let keys: Vec<NodeKey> = subscription.targets.keys().copied().collect();
             for key in keys {
-                self.send_known(number, key, now);
+                let reported = self.registry.get(key).and_then(|entry| entry.reported);
+                if given.get(&key).is_none_or(|given| Some(*given) < reported) {
+                    self.send_known(number, key, now);
+                }
                 self.rearm(number, key);
             }
         }
@@ -220,6 +281,7 @@ impl Hub {
     }
 
     fn end_subscription(&mut self, number: u64) {
+        self.wait_no_more(number);
         let Some(subscription) = self.subscriptions.live.get(&number) else { return };
         let keys: Vec<NodeKey> = subscription.targets.keys().copied().collect();
         for key in keys {
@@ -243,11 +305,15 @@ impl Hub {
     }
 
     fn end_if_empty(&mut self, number: u64) {
-        if self.subscriptions.live.get(&number).is_none_or(|subscription| !subscription.targets.is_empty()) {
+        let is_alive = |live: &Subscription| !live.targets.is_empty() || !live.waiting.is_empty();
+        if self.subscriptions.live.get(&number).is_none_or(is_alive) {
             return;
         }
         if let Some(subscription) = self.subscriptions.live.remove(&number) {
             self.subscriptions.names.remove(&(subscription.caller.clone(), subscription.id));
+            if subscription.is_kept {
+                self.outputs.push_back(record_of(subscription.record, None));
+            }
             if let Some(since) = subscription.away_since {
                 self.timers.cancel(since.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));
             }
@@ -276,8 +342,8 @@ impl Hub {
         }
     }
 
-    /// Rules changed: permits are asked for again; who lost one is not sent anything more of that node.
-    pub(super) fn recheck_subscriptions(&mut self) {
+    /// Rules changed: permits are asked for again; who lost one is told so, and is not sent anything more of that node.
+    pub(super) fn recheck_subscriptions(&mut self, now: Timestamp) {
         let numbers: Vec<u64> = self.subscriptions.live.keys().copied().collect();
         for number in numbers {
             let Some(subscription) = self.subscriptions.live.get_mut(&number) else { continue };
@@ -289,11 +355,33 @@ impl Hub {
                     None => lost.push(*key),
                 }
             }
+            if access.check().is_err() {
+                self.wait_no_more(number);
+            }
+            self.tell_denied(number, &lost, now);
             for key in lost {
                 self.end_target(number, key);
             }
             self.end_if_empty(number);
         }
+    }
+
+    /// The end of the wish for these nodes, as a readout would tell it. They are called what the subscriber calls them.
+    fn tell_denied(&mut self, number: u64, lost: &[NodeKey], now: Timestamp) {
+        let Some(subscription) = self.subscriptions.live.get(&number).filter(|live| live.away_since.is_none()) else {
+            return;
+        };
+        let shown =
+            lost.iter().filter_map(|key| subscription.targets.get(key)).map(|target| target.wanted.shown.clone());
+        let nodes: Vec<Option<NodeRef>> = match lost.len() {
+            0 => return,
+            count if count > limits::NAMES_PER_REQUEST_MAX => vec![None],
+            _ => shown.collect(),
+        };
+        let denied =
+            |node| NodeReading { node, at: now, fields: Vec::new(), errors: vec!["Access denied.".to_owned()] };
+        let notice = subscription.notice(nodes.into_iter().map(denied).collect());
+        self.send_notice(&notice, false);
     }
 }
 

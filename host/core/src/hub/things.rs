@@ -25,6 +25,8 @@ pub struct Things {
     pub given_up: u64,
     /// Receipts that wait for their stanzas to become durable.
     pub receipts: usize,
+    /// Messages of promised readings that wait for accounts that cannot be reached.
+    pub held: usize,
     /// By name.
     pub queues: Vec<QueueThings>,
 }
@@ -88,6 +90,7 @@ impl Hub {
             waiting: self.friends.waiting().len(),
             receipts: self.receipts.len(),
             queues: self.queue_things(),
+            held: self.held.len(),
         }
     }
 

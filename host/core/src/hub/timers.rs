@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Interval(u64, NodeKey),
     /// A subscriber was away for too long.
     Offline(u64),
+    /// Held readings are given up.
+    Held,
     /// A concentrator subscription runs out.
     Watch(u64),
     /// The app had its time for a wish.

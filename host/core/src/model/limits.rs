@@ -101,6 +101,20 @@ pub const SUBSCRIPTIONS_MAX: usize = 20_000;
 pub const SUBSCRIBED_NODES_MAX: usize = 200_000;
 /// How long a subscriber may be away before its subscriptions end, in milliseconds: a phone in a lift, not one that was sold.
 pub const SUBSCRIBER_AWAY_MS_MAX: u64 = 600_000;
+/// Bytes of an event subscription's wish that is kept over a restart; larger ones live until the service ends.
+pub const KEPT_WISH_BYTES_MAX: usize = 64 * 1024;
+/// Least of a subscription's longest interval, in milliseconds: events without end would be asked for otherwise.
+pub const EVENT_INTERVAL_MS_MIN: u64 = 100;
+/// Readings that wait for one account that cannot be reached: what some minutes of a busy device come to.
+pub const HELD_READINGS_PER_ACCOUNT_MAX: usize = 10_000;
+/// Readings that wait for accounts that cannot be reached, in all; then the oldest are given up.
+pub const HELD_READINGS_MAX: usize = 20_000;
+/// How long such a reading waits, in milliseconds: as long as a subscriber may be away.
+pub const HELD_READING_MS_MAX: u64 = SUBSCRIBER_AWAY_MS_MAX;
+/// How soon it is said that readings are given up because there are too many, in milliseconds: once for many.
+pub const GIVEN_UP_TOLD_MS: u64 = 5_000;
+/// Stanzas that the server has and that are remembered, in case they come back: what a server keeps for a client that vanished.
+pub const RETURNABLE_STANZAS_MAX: usize = 10_000;
 /// Subscriptions to what happens in data sources, for one caller: every source and some to spare.
 pub const WATCHES_PER_CALLER_MAX: usize = 64;
 /// Subscriptions to what happens in data sources, in all: every one is looked at for every node that changes.

@@ -8,6 +8,8 @@ pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Ours, within this process: what an iq that cannot be read is replaced by.
 pub const UNREADABLE: &str = "urn:tombolo:unreadable";
+/// Ours, in our own store: a wish that outlives a restart.
+pub const KEPT: &str = "urn:tombolo:kept";
 /// Contact list (RFC 6121 §2).
 pub const ROSTER: &str = "jabber:iq:roster";
 /// Service discovery, what somebody is and can do (XEP-0030).

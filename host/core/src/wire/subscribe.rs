@@ -1,13 +1,15 @@
 //! Event subscriptions: standing wishes for readings (spec: sensor-data §5). What triggers is not decided here.
 
+use jid::Jid;
 use minidom::Element;
 
 use super::dialect::Dialect;
 use super::lexical;
+use super::ns;
 use super::sensor::{bounded, few_enough, id_name, id_of, kinds_wanted, node_tag, nodes_of, with_kinds_wanted};
 use super::stanza::StanzaFault;
 use super::xml::{Tag, flag};
-use crate::model::limits::NAMES_PER_REQUEST_MAX;
+use crate::model::limits::{EVENT_INTERVAL_MS_MIN, NAMES_PER_REQUEST_MAX};
 use crate::model::{FieldKinds, NodeRef};
 
 /// What a subscriber asks.
@@ -108,6 +110,9 @@ const fn names(dialect: Dialect) -> &'static Names {
 impl Subscribe {
     fn parse(payload: &Element, dialect: Dialect) -> Result<Self, StanzaFault> {
         let names = names(dialect);
+        let (interval_us_min, interval_us_max) =
+            (span_of(payload, names.interval_min)?, span_of(payload, names.interval_max)?);
+        check_intervals(names, interval_us_min, interval_us_max)?;
         Ok(Self {
             dialect,
             id: id_of(payload, dialect)?,
@@ -115,10 +120,26 @@ impl Subscribe {
             fields: rules_of(payload, names)?,
             kinds: kinds_wanted(payload, dialect),
             age_us_max: span_of(payload, "maxAge")?,
-            interval_us_min: span_of(payload, names.interval_min)?,
-            interval_us_max: span_of(payload, names.interval_max)?,
+            interval_us_min,
+            interval_us_max,
             read_now: flag(payload, "req"),
         })
+    }
+
+    /// The wish, who has it, and at which address of ours, if we have several: as text to be kept over a restart.
+    pub fn to_record(&self, by: &Jid, at: Option<&Jid>) -> String {
+        let tag = Tag::new("wish", ns::KEPT).attr("by", by.as_str()).maybe("at", at.map(Jid::as_str));
+        String::from(&tag.child(self.to_element()).build())
+    }
+
+    /// Reads what [`Subscribe::to_record`] wrote.
+    pub fn from_record(text: &str) -> Option<(Jid, Option<Jid>, Self)> {
+        let record: Element = text.parse().ok()?;
+        let by = Jid::new(record.attr("by").filter(|_| record.is("wish", ns::KEPT))?).ok()?;
+        let at = record.attr("at").map(Jid::new).transpose().ok()?;
+        let wish = record.children().next()?;
+        let wish = Self::parse(wish, Dialect::from_events_ns(&wish.ns())?).ok()?;
+        Some((by, at, wish))
     }
 
     fn to_element(&self) -> Element {
@@ -167,6 +188,22 @@ fn rules_of(payload: &Element, names: &Names) -> Result<Vec<FieldRule>, StanzaFa
     let rules: Vec<_> = elements.map(|element| FieldRule::parse(element, names)).collect::<Result<_, _>>()?;
     few_enough(rules.len())?;
     Ok(rules)
+}
+
+/// An event is not forced more often than it is allowed, nor without end.
+fn check_intervals(names: &Names, least: Option<u64>, longest: Option<u64>) -> Result<(), StanzaFault> {
+    let Some(longest) = longest else { return Ok(()) };
+    if longest < EVENT_INTERVAL_MS_MIN * 1000 {
+        let text = format!("The attribute {} must be at least {EVENT_INTERVAL_MS_MIN} ms.", names.interval_max);
+        return Err(StanzaFault::bad_request(text));
+    }
+    match least.is_some_and(|least| least > longest) {
+        true => {
+            let text = format!("{} is longer than {}.", names.interval_min, names.interval_max);
+            Err(StanzaFault::bad_request(text))
+        }
+        false => Ok(()),
+    }
 }
 
 fn span_of(payload: &Element, name: &str) -> Result<Option<u64>, StanzaFault> {
@@ -267,12 +304,15 @@ mod tests {
             numbers in proptest::array::uniform4(proptest::option::of(1e-9..1e12_f64)),
             read_now: bool,
         ) {
-            let [age_us_max, interval_us_min, interval_us_max] = spans;
+            let [age_us_max, interval_us_min, longer] = spans;
+            let interval_us_max = longer.map(|us| us.max(interval_us_min.unwrap_or(0)).max(EVENT_INTERVAL_MS_MIN * 1000));
             let [current, by, up, down] = numbers;
             let fields = vec![FieldRule { name: name.clone(), current, by, up, down }];
             let nodes = vec![NodeRef { partition: name.clone(), ..NodeRef::new(format!("n{name}"), "s") }];
             let kinds = FieldKinds::from_bits_truncate(kinds);
             let subscribe = Subscribe { dialect, id: id.to_string(), nodes, fields, kinds, age_us_max, interval_us_min, interval_us_max, read_now };
+            let caller = Jid::new("a@b/c d").unwrap();
+            prop_assert_eq!(Subscribe::from_record(&subscribe.to_record(&caller, Some(&caller))), Some((caller.clone(), Some(caller), subscribe.clone())));
             for request in [Request::Subscribe(subscribe), Request::Unsubscribe { dialect, id: id.to_string() }] {
                 prop_assert_eq!(parse(&String::from(&request.to_element())), Ok(request));
             }

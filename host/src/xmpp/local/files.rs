@@ -109,7 +109,7 @@ fn configuration(directory: &Path, domain: &str, address: SocketAddr) -> String 
         http_ports = {{}}\n\
         https_ports = {{}}\n\
         network_settings = {{ nagle = false }}\n\
-        smacks_max_queue_size = 10000\n\
+        smacks_max_queue_size = 60000\n\
         modules_enabled = {{ \"disco\", \"roster\", \"saslauth\", \"blocklist\", \"pep\", \"smacks\", \"ping\", \"posix\" }}\n\
         modules_disabled = {{ \"s2s\", \"s2s_auth_certs\" }}\n\
         c2s_require_encryption = false\n\

@@ -94,7 +94,8 @@ pub(super) struct Driver {
     reason: Option<String>,
     /// The oldest item's fate is unknown until the line is replaced.
     stalled: bool,
-    throttled: bool,
+    /// Since when the server has been slow.
+    throttled: Option<Instant>,
 }
 
 impl Driver {
@@ -121,7 +122,7 @@ impl Driver {
             online_since: None,
             reason: None,
             stalled: false,
-            throttled: false,
+            throttled: None,
         }
     }
 
@@ -172,7 +173,7 @@ impl Driver {
     }
 
     fn slow_at(&mut self) -> Option<Instant> {
-        if self.throttled || self.online_since.is_none() {
+        if self.throttled.is_some() || self.online_since.is_none() {
             return None;
         }
         self.outbox.oldest().map(|(_, under_way)| under_way.since + SLOW)
@@ -276,7 +277,6 @@ impl Driver {
     }
 
     async fn handle_settled(&mut self, settled: Settled) {
-        self.throttled = false;
         match settled {
             Settled::Acknowledged => self.let_go_of_acknowledged().await,
             Settled::Unsendable(reason) => {
@@ -285,6 +285,15 @@ impl Driver {
                 }
             }
             Settled::Unknown => self.stalled = true,
+        }
+        self.flow_again().await;
+    }
+
+    /// Whether the server is slow no more: what waits longest has waited well less than what counts as slow.
+    async fn flow_again(&mut self) {
+        let is_slow = self.outbox.oldest().is_some_and(|(_, under_way)| under_way.since.elapsed() >= SLOW / 2);
+        if let Some(since) = self.throttled.take_if(|_| !is_slow) {
+            self.emit(SessionEvent::Flowing { slow_for: since.elapsed() }).await;
         }
     }
 
@@ -298,7 +307,7 @@ impl Driver {
     }
 
     async fn handle_slow(&mut self) {
-        self.throttled = true;
+        self.throttled = Some(Instant::now());
         let unacknowledged = self.outbox.under_way();
         let since = self.outbox.oldest().map(|(_, under_way)| under_way.since);
         let waiting = since.map(|since| since.elapsed()).unwrap_or_default();

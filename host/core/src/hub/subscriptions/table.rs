@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use jid::Jid;
 
 use super::super::addresses::Peer;
+use jid::BareJid;
+
 use super::super::lookup::Readable;
 use super::super::registry::{Entry, NodeKey};
 use super::super::timers::{Timer, Timers};
 use super::super::trigger::{Reference, triggers};
-use crate::model::{Field, FieldKinds, NodeReading, Reading, Timestamp, Value};
+use crate::model::{Field, FieldKinds, FieldValue, NodeReading, NodeRef, Reading, Timestamp, Value};
 use crate::policy::ReadPermit;
 use crate::wire::Profile;
 use crate::wire::subscribe::FieldRule;
+
+/// A name that somebody waits for, and the node's address at which it was said; none: the concentrator's.
+pub(super) type Waited = (Option<BareJid>, NodeRef);
 
 /// All subscriptions.
 #[derive(Debug, Default)]
@@ -20,6 +25,8 @@ pub(in crate::hub) struct Subscriptions {
     pub(super) live: BTreeMap<u64, Subscription>,
     pub(super) names: BTreeMap<(Peer, String), u64>,
     pub(super) nodes: BTreeMap<NodeKey, BTreeSet<u64>>,
+    /// By names of which nothing was declared yet: who waits for it.
+    pub(super) waiting: BTreeMap<Waited, BTreeSet<u64>>,
     /// Pairs of subscriber and node.
     pub(super) pairs: usize,
 }
@@ -36,6 +43,14 @@ pub(super) struct Subscription {
     pub(super) interval_us_max: Option<u64>,
     pub(super) targets: BTreeMap<NodeKey, Target>,
     pub(super) away_since: Option<Timestamp>,
+    /// Away only as far as we know: its presence has not been told in this session.
+    pub(super) is_unknown: bool,
+    /// Names it in the store; the greater is the newer.
+    pub(super) record: u64,
+    /// Whether the store has it.
+    pub(super) is_kept: bool,
+    /// Names of nodes that it waits for.
+    pub(super) waiting: Vec<Waited>,
 }
 
 #[derive(Debug)]
@@ -57,6 +72,8 @@ pub(super) struct Notice {
     pub(super) profile: Profile,
     pub(super) id: String,
     pub(super) readings: Vec<NodeReading>,
+    /// It is away, and would have been sent this at once.
+    pub(super) is_away: bool,
 }
 
 fn plus_us(at: Timestamp, us: u64) -> Timestamp {
@@ -120,7 +137,22 @@ impl Subscription {
     }
 
     pub(super) fn notice(&self, readings: Vec<NodeReading>) -> Notice {
-        Notice { caller: self.caller.clone(), profile: self.profile, id: self.id.clone(), readings }
+        let (caller, id, is_away) = (self.caller.clone(), self.id.clone(), self.away_since.is_some());
+        Notice { caller, profile: self.profile, id, readings, is_away }
+    }
+
+    /// Whether every report is to be passed on as it comes.
+    pub(super) fn wants_all(&self) -> bool {
+        self.rules.is_empty() && self.interval_us_min.is_none()
+    }
+
+    /// Those of a node's values that it is sent.
+    pub(super) fn select(&self, target: &Target, mut fields: Vec<FieldValue>) -> Vec<FieldValue> {
+        fields.retain(|field| {
+            let own = if field.kinds.is_empty() { FieldKinds::MOMENTARY } else { field.kinds };
+            own.intersects(self.kinds) && target.wanted.permit.covers(&field.name)
+        });
+        fields
     }
 
     /// Decides about a report: now, later, or not at all.
@@ -132,7 +164,8 @@ impl Subscription {
         now: Timestamp,
     ) -> Option<Vec<NodeReading>> {
         let (kinds, rules) = (self.kinds, &self.rules);
-        let target = self.targets.get_mut(&key).filter(|_| self.away_since.is_none())?;
+        let (is_away, wants_all) = (self.away_since.is_some(), self.wants_all());
+        let target = self.targets.get_mut(&key).filter(|_| !is_away || wants_all)?;
         let permit = &target.wanted.permit;
         let fields = entry.values(reading, |field| is_wanted(kinds, rules, permit, field));
         let mut is_worth_it = rules.is_empty() && !fields.is_empty();
@@ -142,6 +175,9 @@ impl Subscription {
         if !is_worth_it {
             return None;
         }
+        if is_away {
+            return Some(vec![reading_of(target, reading.at, fields)]);
+        }
         let is_early = self.interval_us_min.is_some_and(|us| now < plus_us(target.sent, us)) && !target.is_first;
         if is_early {
             target.is_delayed = true;
@@ -149,12 +185,15 @@ impl Subscription {
         }
         target.passed(now);
         if rules.is_empty() {
-            let node = target.wanted.shown.clone();
-            return Some(vec![NodeReading { node, at: reading.at, fields, errors: Vec::new() }]);
+            return Some(vec![reading_of(target, reading.at, fields)]);
         }
         let target = self.targets.get(&key)?;
         Some(self.known(target, entry, now))
     }
+}
+
+fn reading_of(target: &Target, at: Timestamp, fields: Vec<FieldValue>) -> NodeReading {
+    NodeReading { node: target.wanted.shown.clone(), at, fields, errors: Vec::new() }
 }
 
 impl Subscriptions {

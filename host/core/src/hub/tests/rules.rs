@@ -17,9 +17,10 @@ fn subscribed() -> World {
 fn a_live_subscription_ends_when_its_rule_goes() {
     let mut world = subscribed();
     let bob_only = Rule::new(&["bob@example.org"], May::SEE | May::READ, &["home/*"], &["temp*"]);
-    assert!(world.rule(Policy::new(vec![bob_only])).is_empty());
+    let told = "alice last s1: home|kitchen/thermometer !Access denied.";
+    assert_eq!(world.rule(Policy::new(vec![bob_only])), [told]);
     assert_eq!(world.temperature("1.0"), ["bob last s1: home|kitchen/thermometer temperature=1.0 °C"]);
-    assert_eq!(world.rule(Policy::default()), ["unwanted home 1"]);
+    assert_eq!(world.rule(Policy::default()), [&told.replace("alice", "bob"), "unwanted home 1"]);
     assert!(world.temperature("2.0").is_empty());
     assert_eq!(world.hub.things().subscriptions, 0);
 }

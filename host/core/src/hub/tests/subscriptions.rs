@@ -245,7 +245,7 @@ fn a_subscriber_that_is_away_gets_nothing_and_what_is_known_when_it_is_back() {
     let mut world = subscribed("m='true'", ND);
     let presence = |kind: &str| format!("<presence {kind} from='{ALICE}' to='{ME}'/>");
     world.hear(&presence("type='unavailable'"));
-    assert_eq!(world.report("home", 1, vec![sample(0, decimal("1.0"))], None, Some(1)), ["stored home 1"]);
+    assert!(world.temperature("1.0").is_empty());
     world.pass_ms(599_000);
     assert_eq!(world.hear(&presence("")), event("1.0"));
     assert_eq!(world.temperature("2.0"), event("2.0"));
@@ -264,20 +264,6 @@ fn a_subscriber_that_stays_away_is_forgotten() {
 fn presence_of_the_whole_account_counts_for_every_resource() {
     let mut world = subscribed("m='true'", ND);
     world.hear(&format!("<presence type='unavailable' from='alice@example.org' to='{ME}'/>"));
-    assert!(world.temperature("1.0").is_empty());
-}
-
-#[test]
-fn a_subscriber_that_cannot_be_reached_is_forgotten() {
-    let mut world = subscribed("m='true'", ND);
-    let bounce = |kind: &str, condition: &str| {
-        format!(
-            "<message type='error' from='{ALICE}' to='{ME}' id='t1'><error type='{kind}'>\
-             <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
-        )
-    };
-    assert!(world.hear(&bounce("wait", "resource-constraint")).is_empty());
-    assert_eq!(world.hear(&bounce("cancel", "service-unavailable")), ["unwanted home 1"]);
     assert!(world.temperature("1.0").is_empty());
 }
 

@@ -1,5 +1,7 @@
 //! A hub with two bridges, a few people with different rules, and a clock that one can push.
 
+use std::collections::BTreeMap;
+
 use minidom::Element;
 
 use crate::hub::{Downgrade, Hub, HubConfig, Output};
@@ -32,6 +34,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Items of stanzas that have to be durable, as they came.
     pub(super) items: Vec<u64>,
+    /// What the store has of event subscriptions.
+    pub(super) kept: BTreeMap<String, Vec<u8>>,
 }
 
 pub(super) fn rules() -> Policy {
@@ -138,7 +142,8 @@ impl World {
             first_item: 100,
             ..HubConfig::default()
         });
-        let mut world = Self { hub, now: Timestamp::parse("2025-03-01T10:00:00Z").unwrap(), items: Vec::new() };
+        let now = Timestamp::parse("2025-03-01T10:00:00Z").unwrap();
+        let mut world = Self { hub, now, items: Vec::new(), kept: BTreeMap::new() };
         world.hub.bridge_added("home", "My home", world.now);
         world.hub.bridge_added("office", "", world.now);
         let kitchen = node(10, "kitchen", None, Readout::Reported, Vec::new());
@@ -177,8 +182,18 @@ impl World {
     pub(super) fn drain(&mut self) -> Vec<String> {
         let mut digests = Vec::new();
         while let Some(output) = self.hub.poll_output() {
-            if let Output::Stanza { item: Some(item), .. } | Output::Keep { item: Some(item), .. } = &output {
-                self.items.push(*item);
+            match &output {
+                Output::Keep { name, bytes, .. } if name.starts_with("wish/") => {
+                    match bytes {
+                        Some(bytes) => self.kept.insert(name.clone(), bytes.clone()),
+                        None => self.kept.remove(name),
+                    };
+                    continue;
+                }
+                Output::Stanza { item: Some(item), .. }
+                | Output::Keep { item: Some(item), .. }
+                | Output::Hold { item, .. } => self.items.push(*item),
+                _ => {}
             }
             digests.push(digest(&output));
         }
@@ -255,6 +270,10 @@ pub(super) fn request_in(digests: &[String]) -> u64 {
 pub(super) fn digest(output: &Output) -> String {
     match output {
         Output::Stanza { stanza, .. } => stanza_digest(stanza),
+        Output::Hold { stanza, .. } => format!("hold {}", stanza_digest(stanza)),
+        Output::LetGo(items) => format!("let go {}", items.len()),
+        Output::Recall { item, .. } => format!("recall {item}"),
+        Output::GivenUp { readings, reason } => format!("given up {readings}: {reason}"),
         Output::Event { bridge, event } => event_digest(bridge, event),
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
         Output::Wish { id, wish } => format!("wish {id} {wish:?}"),
