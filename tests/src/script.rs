@@ -129,7 +129,7 @@ impl Stage {
         let id = last.ok_or("nothing was sent that had to be durable")?;
         let error = format!("<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>");
         let block = format!("<message type='error' id='{id}'><error type='cancel'>{error}</error></message>");
-        self.hear(who, &block)
+        self.hear(who, &[], &block)
     }
 
     fn step(&mut self, line: &str, block: &str) -> Result<(), String> {
@@ -181,11 +181,15 @@ impl Stage {
                         self.hub.handle_returned(&from, stanza, self.now);
                     }
                 }
-                Output::Keep { name, bytes: Some(bytes), .. } => _ = self.kept.insert(name, bytes),
-                Output::Keep { name, bytes: None, .. } => _ = self.kept.remove(&name),
+                Output::Keep { item, name, bytes } => {
+                    self.items.extend(item);
+                    match bytes {
+                        Some(bytes) => self.kept.insert(name, bytes),
+                        None => self.kept.remove(&name),
+                    };
+                }
                 Output::LetGo(_) | Output::GivenUp { .. } => {}
                 Output::Event { event, .. } => self.events.push_back(event),
-                Output::Keep { item, .. } => self.items.extend(item),
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { .. } | Output::Refused { .. } => {}
             }
