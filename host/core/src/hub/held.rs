@@ -63,16 +63,14 @@ impl Held {
 impl Hub {
     /// A stanza that [`Output::Recall`] asked for: what its receiver never got. False if it was another's: it may still come back.
     pub fn handle_returned(&mut self, from: &Jid, stanza: &Element, now: Timestamp) -> bool {
-        let jid = |name| stanza.attr(name).and_then(|text| Jid::new(text).ok());
-        let Some(to) = jid("to").map(|to| Peer { jid: to, at: jid("from") }) else { return false };
+        let Some((jid, at, payload)) = stanza::sent_message(stanza) else { return false };
+        let to = Peer { jid, at };
         // Whoever sends back what others were sent is not believed.
         if !(Peer { jid: from.clone(), at: to.at.clone() }).concerns(&to) {
             return false;
         }
-        if let Some(payload) = stanza.children().next() {
-            self.hold(&to, payload.clone(), now);
-            self.give_held(&to.bare());
-        }
+        self.hold(&to, payload, now);
+        self.give_held(&to.bare());
         true
     }
 

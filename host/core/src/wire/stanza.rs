@@ -16,7 +16,7 @@ pub use build::{
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
-pub use read::read;
+pub use read::{read, sent_message};
 
 use super::{command, concentrator, control, discovery, muc, pubsub, qos, queue, roster, sensor, subscribe};
 

@@ -71,7 +71,14 @@ impl Service {
                         }
                         self.unwritten.extend(item);
                     }
-                    Output::Event { .. } | Output::Wish { .. } | Output::Trouble { .. } | Output::Refused { .. } => {}
+                    Output::Event { .. }
+                    | Output::Wish { .. }
+                    | Output::Trouble { .. }
+                    | Output::Refused { .. }
+                    | Output::Hold { .. }
+                    | Output::LetGo(_)
+                    | Output::Recall { .. }
+                    | Output::GivenUp { .. } => {}
                 }
             }
             if self.is_slow || self.unwritten.is_empty() {

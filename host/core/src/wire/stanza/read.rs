@@ -35,6 +35,12 @@ pub fn read(stanza: &Element) -> Incoming {
     }
 }
 
+/// Of a message of ours: to whom, from which address if we have several, and what it carries first.
+pub fn sent_message(stanza: &Element) -> Option<(Jid, Option<Jid>, Element)> {
+    let jid = |name| stanza.attr(name).and_then(|text| Jid::new(text).ok());
+    Some((jid("to")?, jid("from"), payload_of(stanza)?.clone()))
+}
+
 /// The first child that is no stanza error.
 fn payload_of(stanza: &Element) -> Option<&Element> {
     stanza.children().find(|child| !child.is("error", ns::CLIENT))
