@@ -286,6 +286,16 @@ impl App {
         }
     }
 
+    /// A stanza came back. One that needed not be durable is not remembered, nor one that the server has had for long.
+    fn recall(&mut self, item: u64, from: &jid::Jid) {
+        let Some(stanza) = self.outbox.remembered(item) else {
+            return tracing::debug!(item, "a stanza came back that is not remembered");
+        };
+        if self.hub.handle_returned(from, &stanza, now()) {
+            self.outbox.forget(item);
+        }
+    }
+
     /// Hands an event to a bridge. What is refused and somebody waits for is answered here.
     fn tell(&mut self, bridge: &str, event: Event) {
         let Some(refused) = self.bridges.offer(bridge, event) else { return };
