@@ -24,10 +24,10 @@ mod outages;
 mod people;
 #[path = "e2e/publish.rs"]
 mod publish;
-#[path = "e2e/refusals.rs"]
-mod refusals;
 #[path = "e2e/queues.rs"]
 mod queues;
+#[path = "e2e/refusals.rs"]
+mod refusals;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/secrets.rs"]

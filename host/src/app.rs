@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::hub::{Hub, HubConfig, Output, Wish};
 use tombolo_core::model::bridge::State;
-use tombolo_core::model::{Account, Event, Failure, ReasonCode, Timestamp};
+use tombolo_core::model::{Event, Failure, ReasonCode, Timestamp};
 use tombolo_runtime::{BridgeOutput, Engine};
 
 use crate::admin::{self, Status, XmppStatus};
@@ -274,16 +274,6 @@ impl App {
             self.hub.mapper_started(&bridge, now());
         }
         waits
-    }
-
-    /// A stanza came back. One that needed not be durable is not remembered, nor one that the server has had for long.
-    fn recall(&mut self, item: u64, from: &jid::Jid) {
-        let Some(stanza) = self.outbox.remembered(item) else {
-            return tracing::debug!(item, "a stanza came back that is not remembered");
-        };
-        if self.hub.handle_returned(from, &stanza, now()) {
-            self.outbox.forget(item);
-        }
     }
 
     /// A stanza came back. One that needed not be durable is not remembered, nor one that the server has had for long.

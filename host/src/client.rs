@@ -10,7 +10,6 @@ use minidom::Element;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tombolo_core::model::Account;
-use tombolo_core::wire::dialect::Dialect;
 use tombolo_core::wire::discovery;
 use tombolo_core::wire::sensor::Answer;
 use tombolo_core::wire::stanza::{self, Condition, Incoming, Kind, Message, StanzaFault};

@@ -100,7 +100,8 @@ impl Config {
         let admin = root.take("admin").and_then(|field| field.section()).and_then(Admin::read);
         let client = root.take("client").and_then(|field| field.section()).and_then(Client::read);
         let (bridges, queues) = (bridges.unwrap_or_default(), queues.unwrap_or_default());
-        queues::check(&root, &queues, &bridges);
+        let publish = publish.unwrap_or_default();
+        queues::check(&root, &queues, &bridges, &publish);
         root.finish();
         Some(Self {
             file: file.to_owned(),
@@ -111,7 +112,7 @@ impl Config {
             allow: allow.unwrap_or_default(),
             queues,
             admins: admins.unwrap_or_default().into_iter().map(Glob::new).collect(),
-            publish: publish.unwrap_or_default(),
+            publish,
             admin,
             client,
         })

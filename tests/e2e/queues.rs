@@ -64,7 +64,8 @@ fn a_lease_that_ends_without_an_acknowledgement_leads_to_the_dead_and_strangers_
     let alice = world.peer(ALICE).unwrap();
     let mallory = world.peer(MALLORY).unwrap();
     assert!(alice.ask("push", job(1)).unwrap()["iq_error"].is_null());
-    let pull = json!({"to": SERVICE, "type": "set", "xml": "<pull xmlns='urn:tombolo:queue:0' node='jobs' wait='20'/>"});
+    let pull =
+        json!({"to": SERVICE, "type": "set", "xml": "<pull xmlns='urn:tombolo:queue:0' node='jobs' wait='20'/>"});
     let pulled = alice.ask("iq", pull.clone()).unwrap();
     assert!(pulled["xml"].as_str().unwrap().contains("attempt=\"1\""), "{pulled}");
     let dead = json!({"to": SERVICE, "node": "dead"});

@@ -40,8 +40,8 @@ use std::collections::{BTreeMap, VecDeque};
 use addresses::Peer;
 pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
-pub use publish::{How, Password, Promise, RoomRule, Rule as PublishRule};
 pub use mirror::{Mirror, MirroredThings};
+pub use publish::{How, Promise, RoomRule, Rule as PublishRule};
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};

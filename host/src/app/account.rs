@@ -45,7 +45,7 @@ impl Way {
 pub(crate) fn of_component(component: &config::XmppComponent) -> Component {
     Component {
         domain: component.domain.clone(),
-        server: component.server.to_string(),
+        server: component.server.clone(),
         secret: component.secret.clone(),
         anywhere: component.insecure,
     }

@@ -3,15 +3,14 @@
 //! Owns which keys belong to which way of publishing: a key that means nothing there is refused like one that does not exist.
 
 use jid::{BareJid, Jid, ResourcePart};
-use tombolo_core::hub::{How, Password, Promise, PublishRule, RoomRule};
+use tombolo_core::hub::{How, Promise, PublishRule, RoomRule};
 use tombolo_core::model::limits;
 use tombolo_core::policy::Share;
 use tombolo_core::wire::Dialect;
 use tombolo_core::wire::pubsub::NodeConfig;
 
 use super::document::{Field, Section};
-use super::secret::Secret;
-use super::units;
+use super::{secret, units};
 
 /// The ways, as the operator names them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,9 +20,10 @@ enum Way {
     Pep,
     Pubsub,
     Room,
+    Queue,
 }
 
-const WAYS: [(&str, Way); 8] = [
+const WAYS: [(&str, Way); 9] = [
     ("message", Way::Message(Promise::None)),
     ("receipts", Way::Message(Promise::Receipts)),
     ("acknowledged", Way::Message(Promise::Acknowledged)),
@@ -32,6 +32,7 @@ const WAYS: [(&str, Way); 8] = [
     ("pep", Way::Pep),
     ("pubsub", Way::Pubsub),
     ("room", Way::Room),
+    ("queue", Way::Queue),
 ];
 
 const DIALECTS: [(&str, Dialect); 4] =
@@ -106,6 +107,10 @@ fn read_way(section: &mut Section<'_>, way: Way, dialect: Dialect) -> Option<How
             read_node(section, Some(service), node, "open")
         }
         Way::Room => read_room(section).map(How::Room),
+        Way::Queue => {
+            let queue = section.require("to", "\"readings\"");
+            queue.and_then(|field| field.text()).map(|queue| How::Queue(queue.to_owned()))
+        }
     }
 }
 
@@ -130,12 +135,12 @@ fn read_node(
 fn read_room(section: &mut Section<'_>) -> Option<RoomRule> {
     let room = section.require("to", "\"plant@rooms.example.org\"").and_then(|field| field.parse(room));
     let nick = section.take("nick").map_or_else(|| Some("tombolo".to_owned()), |field| field.parse(nick));
-    let password = section.take("password").map(|field| Secret::read(&field));
+    let password = section.take("password").map(|field| secret::read(&field));
     let create = section.take("create").map_or(Some(true), |field| field.truth());
     let commands = section.take("commands").map_or(Some(false), |field| field.truth());
     let config = section.take("config").map_or_else(|| Some(Vec::new()), |field| room_config(&field));
     let password = match password {
-        Some(secret) => Some(Password(secret?.expose().to_owned())),
+        Some(secret) => Some(secret?),
         None => None,
     };
     Some(RoomRule { room: room?, nick: nick?, password, create: create?, config: config?, commands: commands? })

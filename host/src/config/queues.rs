@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tombolo_core::hub::{How, PublishRule};
 use tombolo_core::model::limits;
 use tombolo_core::policy::{Glob, QueueRule};
 
@@ -40,10 +41,22 @@ pub(super) fn read(mut section: Section<'_>) -> Option<QueueRule> {
 }
 
 /// Complains about what only all queues together show.
-pub(super) fn check(root: &Section<'_>, queues: &[QueueRule], bridges: &BTreeMap<String, Bridge>) {
+pub(super) fn check(
+    root: &Section<'_>,
+    queues: &[QueueRule],
+    bridges: &BTreeMap<String, Bridge>,
+    publish: &[PublishRule],
+) {
     let complain = |what: String| root.document.complain(None, "queue", what);
     if queues.len() > limits::QUEUES_MAX {
         complain(format!("there are more than {} queues", limits::QUEUES_MAX));
+    }
+    for rule in publish {
+        if let How::Queue(name) = &rule.how
+            && !queues.iter().any(|queue| queue.name == *name)
+        {
+            root.document.complain(None, "publish.to", format!("\"{name}\" is no [[queue]]; add it"));
+        }
     }
     for (index, queue) in queues.iter().enumerate() {
         let name = &queue.name;

@@ -17,8 +17,8 @@ mod tests;
 use jid::BareJid;
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::model::limits::HANDED_OVER_STANZAS_MAX;
+use tombolo_core::model::{Secret, Server};
 
-use super::account::Secret;
 use super::session::{Session, SessionEvent};
 use driver::Driver;
 
@@ -27,8 +27,8 @@ use driver::Driver;
 pub struct Component {
     /// The domain that it serves.
     pub domain: BareJid,
-    /// `host`, `host:port` or `[v6]:port` where the server listens for components; port 5347 if there is none.
-    pub server: String,
+    /// Where the server listens for components; port 5347 if there is none.
+    pub server: Server,
     /// Shared with the server.
     pub secret: Secret,
     /// Whether the server may be on another machine, although everything is sent in clear text.

@@ -13,7 +13,7 @@ use hickory_resolver::proto::rr::{Name, RData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tombolo_core::model::{Account, TlsMode};
+use tombolo_core::model::{Account, Server, TlsMode};
 
 /// How long one address may take to answer.
 const ADDRESS_DEADLINE: Duration = Duration::from_secs(10);
@@ -99,12 +99,12 @@ fn lottery(weight: u16) -> u64 {
 }
 
 /// Connects to a server that speaks in clear text; without `anywhere`, only to loopback addresses.
-pub(super) async fn connect_clear(server: &str, default_port: u16, anywhere: bool) -> Result<Wire, String> {
-    let (host, port) = split_server(server, default_port)?;
+pub(super) async fn connect_clear(server: &Server, default_port: u16, anywhere: bool) -> Result<Wire, String> {
+    let (host, port) = (server.host.as_str(), server.port.unwrap_or(default_port));
     let refusal =
         "components speak in clear text; let the server listen on a loopback address, or write insecure = true";
     let refusal = (!anywhere).then_some(refusal);
-    connect_host(&host, port, refusal).await.map_err(|reason| format!("{host}:{port}: {reason}"))
+    connect_host(host, port, refusal).await.map_err(|reason| format!("{host}:{port}: {reason}"))
 }
 
 /// With a refusal: only to loopback addresses.

@@ -27,7 +27,7 @@ use crate::model::{Event, Field, NodeReading, NodeRef, Reading, Timestamp, limit
 use crate::wire::sensor;
 
 use channel::{Channel, Lane, Parcel, Record};
-pub use rule::{How, Password, Promise, RoomRule, Rule};
+pub use rule::{How, Promise, RoomRule, Rule};
 
 /// How names of records begin.
 const RECORDS: &str = "publish/";
@@ -252,7 +252,7 @@ impl Hub {
                 Ok(permit) => Some(permit),
                 Err(_) => return Vec::new(),
             },
-            How::Presence | How::Node { .. } | How::Room(_) => None,
+            How::Presence | How::Node { .. } | How::Room(_) | How::Queue(_) => None,
         };
         let is_wanted = |field: &Field| {
             rule.share.covers(&field.name) && permit.as_ref().is_none_or(|permit| permit.covers(&field.name))
@@ -283,7 +283,7 @@ impl Hub {
         let id = self.stanza_id();
         let payloads = match &rule.how {
             How::Message { to, .. } => sensor::split(self.profile(&self.reader(to), rule.dialect), &id, readings, true),
-            How::Node { .. } => vec![sensor::data(rule.dialect.into(), &id, readings, true)],
+            How::Node { .. } | How::Queue(_) => vec![sensor::data(rule.dialect.into(), &id, readings, true)],
             How::Presence | How::Room(_) => sensor::split(rule.dialect.into(), &id, readings, true),
         };
         let mut items = Vec::new();
@@ -294,13 +294,23 @@ impl Hub {
                 }
                 (_, Some(channel)) => items.extend(self.post(channel, payload, is_durable, now)),
                 (How::Message { to, .. }, None) if is_durable => {
-                    items.push(self.durable_message(&self.reader(to), payload));
+                    items.extend(self.durable_message(&self.reader(to), payload));
                 }
                 (How::Message { to, .. }, None) => self.message(&self.reader(to), payload),
+                (How::Queue(queue), None) => items.extend(self.enqueue(queue, &payload, is_durable, now)),
                 (_, None) => {}
             }
         }
         items
+    }
+
+    /// Puts a reading into a queue of ours; gives its item. A full queue takes it later if its device waits for a receipt.
+    fn enqueue(&mut self, queue: &str, payload: &Element, is_durable: bool, now: Timestamp) -> Option<u64> {
+        let item = self.provide(queue, payload, is_durable, now);
+        if item.is_none() {
+            self.publisher.given_up += 1;
+        }
+        item
     }
 
     /// A recipient, who hears us from our own address.

@@ -9,8 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::{Item, Secret, Session, SessionEvent};
+use super::super::{Item, Session, SessionEvent};
 use super::{Component, spawn};
+use tombolo_core::model::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
@@ -30,7 +31,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let component = Component {
             domain: BareJid::new("iot.test").unwrap(),
-            server: listener.local_addr().unwrap().to_string(),
+            server: listener.local_addr().unwrap().into(),
             secret: Secret::new("test"),
             anywhere: false,
         };
@@ -200,7 +201,7 @@ async fn clear_text_stays_on_this_machine() {
     let (sender, mut events) = mpsc::channel(64);
     let component = Component {
         domain: BareJid::new("iot.test").unwrap(),
-        server: "192.0.2.1:5347".into(),
+        server: "192.0.2.1:5347".parse().unwrap(),
         secret: Secret::new("test"),
         anywhere: false,
     };

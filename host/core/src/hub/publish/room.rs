@@ -100,7 +100,7 @@ impl Hub {
         room.seat = Seat::Entering;
         room.occupants.clear();
         room.nick.clone_from(&room.rule.nick);
-        let join = muc::join(room.rule.password.as_ref().map(|password| password.0.as_str()));
+        let join = muc::join(room.rule.password.as_ref().map(|password| password.expose()));
         if let Some(to) = muc::occupant(name, &room.nick) {
             self.send_as_us(presence(Availability::Available, Some(&to.into()), [caps, join]));
         }

@@ -1,11 +1,9 @@
 //! What the operator wrote about pushing readings: one [`Rule`] for each `[[publish]]` section.
 
-use std::fmt;
-
 use jid::{BareJid, Jid};
 
 use super::channel::Channel;
-use crate::model::NodeRef;
+use crate::model::{NodeRef, Secret};
 use crate::policy::{Glob, Share};
 use crate::wire::pubsub::NodeConfig;
 use crate::wire::{Dialect, qos};
@@ -48,6 +46,8 @@ pub enum How {
     },
     /// Everybody in a room.
     Room(RoomRule),
+    /// A queue that we serve ourselves.
+    Queue(String),
 }
 
 /// How sure a message must be.
@@ -71,7 +71,7 @@ pub struct RoomRule {
     /// What we are called in it.
     pub nick: String,
     /// If it asks for one.
-    pub password: Option<Password>,
+    pub password: Option<Secret>,
     /// Open it if it is not there.
     pub create: bool,
     /// What a room that we open is to be: names without `muc#roomconfig_`, and values.
@@ -80,21 +80,11 @@ pub struct RoomRule {
     pub commands: bool,
 }
 
-/// A room's password; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Password(..)")
-    }
-}
-
 impl Rule {
     /// Where readings of this node go, as far as they go through a channel.
     pub(super) fn channel(&self, node: &NodeRef) -> Option<Channel> {
         Some(match &self.how {
-            How::Message { promise: Promise::None, .. } | How::Presence => return None,
+            How::Message { promise: Promise::None, .. } | How::Presence | How::Queue(_) => return None,
             How::Message { to, promise: Promise::Receipts } => Channel::Receipts(to.clone()),
             How::Message { to, promise: Promise::Acknowledged } => Channel::Acknowledged(to.clone(), self.qos()),
             How::Message { to, promise: Promise::Assured } => Channel::Assured(to.clone(), self.qos()),

@@ -244,7 +244,14 @@ impl Side {
                 self.writes.push((bridge, id, node, settings.join(" ")));
             }
             Output::Refused { bridge, reason } => self.refused.push(format!("{bridge}: {reason}")),
-            Output::Event { .. } | Output::Keep { .. } | Output::Wish { .. } => {}
+            Output::Event { .. }
+            | Output::Keep { .. }
+            | Output::Wish { .. }
+            | Output::Trouble { .. }
+            | Output::Hold { .. }
+            | Output::LetGo(_)
+            | Output::Recall { .. }
+            | Output::GivenUp { .. } => {}
         }
         None
     }

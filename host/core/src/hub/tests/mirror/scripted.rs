@@ -45,7 +45,14 @@ impl Stage {
                     self.sent.push((stanza.attr("id").unwrap_or_default().to_owned(), String::from(&stanza)));
                 }
                 Output::Refused { reason, .. } => self.refused.push(reason),
-                Output::Event { .. } | Output::Keep { .. } | Output::Wish { .. } => {}
+                Output::Event { .. }
+                | Output::Keep { .. }
+                | Output::Wish { .. }
+                | Output::Trouble { .. }
+                | Output::Hold { .. }
+                | Output::LetGo(_)
+                | Output::Recall { .. }
+                | Output::GivenUp { .. } => {}
             }
         }
     }
