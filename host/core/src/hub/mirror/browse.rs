@@ -322,7 +322,7 @@ impl Hub {
             }
             NodeEvent::Removed(node) => self.thing_gone(&jid, &node),
         }
-        self.pump_remote(&jid, now);
+        self.ask_more(&jid, now);
     }
 }
 

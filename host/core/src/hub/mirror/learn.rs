@@ -192,7 +192,7 @@ impl Hub {
             true => self.take_answer(&jid, answer, now),
             false => self.say_once(&jid, "readings came from another resource than the one that was asked"),
         }
-        self.pump_remote(&jid, now);
+        self.ask_more(&jid, now);
     }
 
     fn take_answer(&mut self, jid: &BareJid, answer: sensor::Answer, now: Timestamp) {
@@ -354,7 +354,7 @@ impl Hub {
         if is_unwatched {
             self.begin_browse(jid);
         }
-        self.pump_remote(jid, now);
+        self.ask_more(jid, now);
     }
 
     /// Reads what tells nothing by itself.

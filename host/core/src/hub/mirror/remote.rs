@@ -202,7 +202,7 @@ impl Hub {
         for jid in touched {
             self.unsubscribe_at(jid, now);
             if self.entries_of(jid).is_empty() {
-                self.leave_remote(jid);
+                self.abandon(jid);
                 continue;
             }
             // Another pattern may mean other nodes.
@@ -218,7 +218,7 @@ impl Hub {
     }
 
     /// Nobody wants anything of it any more.
-    fn leave_remote(&mut self, jid: &BareJid) {
+    fn abandon(&mut self, jid: &BareJid) {
         let Some(mut remote) = self.mirrors.remotes.remove(jid) else { return };
         if let Some(at) = remote.armed {
             self.timers.cancel(at, Timer::Remote(remote.number));
@@ -312,7 +312,7 @@ impl Hub {
             is_patchy: false,
         });
         remote.queue.push_back(Job::Disco);
-        self.pump_remote(jid, now);
+        self.ask_more(jid, now);
     }
 
     /// Presence of a remote.
@@ -389,7 +389,7 @@ impl Hub {
             self.order_ended(&order, Err(Failure::new(ReasonCode::Closed, why)));
         }
         changed.iter().for_each(|name| self.show_thing(jid, name));
-        self.arm_remote(jid, now);
+        self.set_alarm(jid, now);
     }
 
     /// The same, and it is tried again later.
@@ -398,7 +398,7 @@ impl Hub {
         if let Some(remote) = self.mirrors.remotes.get_mut(jid) {
             remote.retry_after(now);
         }
-        self.arm_remote(jid, now);
+        self.set_alarm(jid, now);
     }
 
     /// A job that comes before all others.
@@ -406,16 +406,16 @@ impl Hub {
         if let Some(remote) = self.mirrors.remotes.get_mut(jid) {
             remote.queue.push_front(job);
         }
-        self.pump_remote(jid, now);
+        self.ask_more(jid, now);
     }
 
     /// Asks what is to be asked, as much at once as a remote is taken to bear.
-    pub(super) fn pump_remote(&mut self, jid: &BareJid, now: Timestamp) {
+    pub(super) fn ask_more(&mut self, jid: &BareJid, now: Timestamp) {
         while let Some(job) = self.next_job(jid) {
             self.ask_remote(jid, job, now);
         }
         self.schedule_poll(jid, now);
-        self.arm_remote(jid, now);
+        self.set_alarm(jid, now);
     }
 
     fn next_job(&mut self, jid: &BareJid) -> Option<Job> {
@@ -477,7 +477,7 @@ impl Hub {
             (job @ (Job::Sources | Job::Nodes(_) | Job::Watch(_)), outcome) => self.browsed(&jid, job, outcome, now),
             (job, outcome) => self.lesson_learned(&jid, job, readout.as_deref(), outcome, now),
         }
-        self.pump_remote(&jid, now);
+        self.ask_more(&jid, now);
     }
 
     /// What it is and can do.
@@ -517,7 +517,7 @@ impl Hub {
         self.meet(jid, now);
         if let Some(remote) = self.mirrors.remotes.get_mut(jid).filter(|remote| remote.peer.is_none()) {
             remote.retry_after(now);
-            self.arm_remote(jid, now);
+            self.set_alarm(jid, now);
         }
     }
 
@@ -541,11 +541,11 @@ impl Hub {
             self.poll(&jid);
         }
         self.end_overdue_readouts(&jid, now);
-        self.pump_remote(&jid, now);
+        self.ask_more(&jid, now);
     }
 
     /// One timer for each remote, at the earliest of what is due.
-    pub(super) fn arm_remote(&mut self, jid: &BareJid, now: Timestamp) {
+    pub(super) fn set_alarm(&mut self, jid: &BareJid, now: Timestamp) {
         let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
         let due = remote.due().map(|due| due.max(now));
         if due == remote.armed {
