@@ -6,6 +6,8 @@
 
 #[path = "e2e/commands.rs"]
 mod commands;
+#[path = "e2e/flood.rs"]
+mod flood;
 #[path = "e2e/foreign.rs"]
 mod foreign;
 #[path = "e2e/local.rs"]
@@ -22,5 +24,7 @@ mod publish;
 mod refusals;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/secrets.rs"]
+mod secrets;
 #[path = "e2e/swap.rs"]
 mod swap;

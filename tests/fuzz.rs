@@ -3,6 +3,8 @@
 //! Each input of a corpus runs as it is and in a few hundred variants that are the same every time. A coverage-guided fuzzer can call the
 //! same functions; what it finds becomes a file of the corpus. A target fails by panicking, nothing else.
 
+#[path = "fuzz/filter.rs"]
+mod filter;
 #[path = "fuzz/mqtt.rs"]
 mod mqtt;
 #[path = "fuzz/shells.rs"]
@@ -17,6 +19,7 @@ pub(crate) type Target = fn(&[u8]);
 
 /// Every codec that reads what others wrote; the corpus has the same name.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("filter", filter::stream),
     ("stanza", wire::stanza),
     ("lexical", wire::lexical),
     ("sensor", wire::sensor),
@@ -141,4 +144,4 @@ macro_rules! replays {
     };
 }
 
-replays!(stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings thermometer_bytes config component transcript);
+replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings thermometer_bytes config component transcript);

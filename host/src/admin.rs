@@ -51,6 +51,9 @@ pub struct Status {
     pub given_up: u64,
     /// Who asked for a presence subscription and waits for a decision.
     pub waiting: Vec<String>,
+    /// Why the newest configuration was refused; none: the newest is in force.
+    #[serde(default)]
+    pub refused_configuration: Option<String>,
 }
 
 /// The XMPP side at one instant.
@@ -84,9 +87,10 @@ pub struct BridgeStatus {
     pub name: String,
     /// The plugin it runs.
     pub plugin: String,
-    /// `running`, `restarting`, `quarantined`, `refused` or `waiting` (for its plugin's file).
+    /// `waiting` (for its plugin's file), `compiling` (that file), `starting`, `running`, `restarting` (after a fault), `quarantined`
+    /// (after many), `refused` (the file, or the section for it) or `stopping` (by a changed configuration).
     pub state: String,
-    /// Why it is not running.
+    /// Why it is not running; of a running one, why a newer file of its plugin is not.
     pub reason: Option<String>,
     /// The plugin's version.
     pub version: Option<String>,

@@ -7,7 +7,6 @@
 //! In each turn: one input, then everything that the hub wants done, then what waits is tried again. XMPP and the disk come before
 //! bridges, so that a flooding bridge cannot keep acknowledgements from being seen; bridges are not asked at all while the outbox is full.
 
-pub(crate) mod account;
 mod actions;
 mod bridges;
 mod catalog;
@@ -25,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::hub::{Hub, HubConfig, Output, Wish};
 use tombolo_core::model::bridge::State;
-use tombolo_core::model::{Event, Failure, ReasonCode, Timestamp};
+use tombolo_core::model::{Account, Event, Failure, ReasonCode, Timestamp};
 use tombolo_runtime::{BridgeOutput, Engine};
 
 use crate::admin::{self, Status, XmppStatus};
@@ -37,6 +36,7 @@ use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
 
 use bridges::Bridges;
 use catalog::{Catalog, Loaded};
+use changes::Reloaded;
 use outbox::Outbox;
 pub(crate) use suits::{complaints, trial};
 
@@ -85,6 +85,12 @@ struct App {
     local: Option<LocalServer>,
     xmpp: XmppStatus,
     started: Instant,
+    /// How often the configuration was read again, where such readings are told, and why the last one was refused.
+    reloads: u64,
+    reloaded: mpsc::Sender<Reloaded>,
+    /// Wishes that are granted once the configuration was read.
+    reload_wishes: Vec<u64>,
+    refused_configuration: Option<String>,
     /// Bridges that have stopped are not started again.
     is_ending: bool,
 }
@@ -96,6 +102,7 @@ struct Inputs {
     bridges: mpsc::Receiver<BridgeOutput>,
     changes: mpsc::Receiver<Change>,
     loaded: mpsc::Receiver<Loaded>,
+    reloaded: mpsc::Receiver<Reloaded>,
     asked: mpsc::Receiver<oneshot::Sender<Status>>,
 }
 
@@ -108,6 +115,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (store, contents) = blocking(move || Store::open(&state, stored_sender)).await?;
     let engine = Engine::new(Some(config.state.join("components")))?;
     let (loaded_sender, loaded) = mpsc::channel(WAITING_INPUTS_MAX);
+    let (reloaded_sender, reloaded) = mpsc::channel(WAITING_INPUTS_MAX);
     let (bridges_sender, bridges) = mpsc::channel(WAITING_INPUTS_MAX);
     let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
     let watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
@@ -146,13 +154,17 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         local,
         xmpp: xmpp_status,
         started: Instant::now(),
+        reloads: 0,
+        reloaded: reloaded_sender,
+        reload_wishes: Vec::new(),
+        refused_configuration: None,
         is_ending: false,
         config,
     };
     app.add_bridges(checkpoints);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), bridges = app.config.bridges.len(), "started");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, asked };
+    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, reloaded, asked };
     app.serve(&mut inputs).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.drain(&mut inputs).await;
@@ -166,11 +178,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-async fn connect(config: &Config) -> Result<(Option<LocalServer>, xmpp::Account), AppError> {
+async fn connect(config: &Config) -> Result<(Option<LocalServer>, Account), AppError> {
     match &config.xmpp {
-        Xmpp::Client(client) => Ok((None, account::of_service(client))),
+        Xmpp::Client(client) => Ok((None, client.clone())),
         Xmpp::Local(local) => {
-            let server = xmpp::local::start(account::local(local, &config.state)).await?;
+            let server = xmpp::local::start(&config.state.join("xmpp"), local.clone()).await?;
             let account = server.account();
             Ok((Some(server), account))
         }
@@ -201,21 +213,22 @@ impl App {
         loop {
             let waits = self.settle();
             if let Some((id, wish)) = self.wishes.pop_front() {
-                self.grant(id, wish).await;
+                self.grant(id, wish);
                 continue;
             }
             let hub_due = self.due_in(waits);
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Signal::Reload => drop(self.reload().await),
+                    Signal::Reload => self.reload(),
                     Signal::End => return,
                 },
                 // Before anything that can flood: a probe that is not answered ends the service.
                 Some(answer) = inputs.asked.recv() => { let _ = answer.send(self.status()); }
                 Some(event) = inputs.xmpp.recv() => self.handle_session(event),
                 Some(event) = inputs.stored.recv() => self.handle_store(event),
-                Some(change) = inputs.changes.recv() => self.handle_change(change).await,
+                Some(change) = inputs.changes.recv() => self.handle_change(change),
+                Some(reloaded) = inputs.reloaded.recv() => self.handle_reloaded(reloaded),
                 Some(loaded) = inputs.loaded.recv() => self.handle_loaded(loaded),
                 Some(output) = inputs.bridges.recv(), if !self.outbox.is_full() => self.handle_bridge(output),
                 () = tokio::time::sleep(hub_due) => self.hub.handle_timeout(now()),

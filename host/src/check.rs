@@ -38,7 +38,7 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
             Ok(package) => {
                 let mut complaints = complaints(name, bridge, &package);
                 if complaints.is_empty() {
-                    complaints.extend(trial(name, bridge, &package).await);
+                    complaints.extend(trial(name, bridge, &package, None).await);
                 }
                 findings
                     .problems

@@ -9,12 +9,13 @@ use jid::{FullJid, Jid};
 use minidom::Element;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tombolo_core::model::Account;
 use tombolo_core::wire::dialect::Dialect;
 use tombolo_core::wire::discovery;
 use tombolo_core::wire::sensor::Answer;
 use tombolo_core::wire::stanza::{self, Condition, Incoming, Kind, Message, StanzaFault};
 
-use crate::xmpp::{self, Account, Item, SendError, Session, SessionEvent};
+use crate::xmpp::{self, Item, SendError, Session, SessionEvent};
 
 /// Events of the session that may wait: what a readout of many nodes brings at once.
 const EVENTS_MAX: usize = 256;

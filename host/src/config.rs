@@ -26,12 +26,11 @@ use tombolo_core::hub::PublishRule;
 use tombolo_core::policy::{Glob, Policy, QueueRule, Rule};
 use toml::de::DeTable;
 
-pub use account::{Client, Local, Server, TlsMode, Xmpp, XmppClient, XmppComponent};
+pub use account::{Client, Xmpp, XmppComponent};
 pub use bridges::{Bridge, Endpoint, Limits, Settings};
 pub use document::Line;
 pub use error::{ConfigError, Problem};
 pub use pem::{Identity, Pem};
-pub use secret::Secret;
 pub(crate) use suggest::hint;
 
 use document::{Document, Environment, Section};

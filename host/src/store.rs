@@ -1,4 +1,5 @@
-//! Durable state: the outbox's items, the bridges' checkpoints and the hub's records, in one redb file.
+//! Durable state: the outbox's items, the bridges' checkpoints and the hub's records, in one redb file; and a copy of it that a backup can
+//! rely on.
 //!
 //! Owns the file, the one thread that touches it, and the moment at which something counts as durable. Never looks into an item:
 //! items are bytes with a number, checkpoints are bytes with a version, records are bytes with a name.
@@ -6,6 +7,9 @@
 //! Whatever is asked for while a transaction is under way waits for the next one, which takes all of it: one fsync for many
 //! readings. Within a transaction additions come first, then removals, then checkpoints and records, so that a checkpoint is never
 //! durable before the items that were handed over earlier.
+//!
+//! A file that is copied while it is written may be torn. Checksums tell, and then the copy `backup.redb`, which is never written to but
+//! replaced, is taken up instead (decision 0006).
 
 mod file;
 mod writer;
@@ -13,12 +17,13 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::limits;
 
-use writer::Writer;
+use writer::{Copying, Writer};
 
 /// What the store tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,12 +111,24 @@ pub struct Store {
 impl Store {
     /// Opens `tombolo.redb` in the state directory, making both if need be, and loads what is in it. Blocks.
     pub fn open(state: &Path, events: mpsc::Sender<StoreEvent>) -> Result<(Self, Contents), StoreError> {
+        Self::open_with(state, Duration::from_millis(limits::STORE_COPY_EVERY_MS), events)
+    }
+
+    fn open_with(
+        state: &Path,
+        every: Duration,
+        events: mpsc::Sender<StoreEvent>,
+    ) -> Result<(Self, Contents), StoreError> {
         let path = state.join("tombolo.redb");
+        let copying = Copying { path: state.join("backup.redb"), every };
         file::prepare_directory(state)?;
-        let database = file::open(&path)?;
-        let contents = file::load(&database, &path)?;
+        let opened = file::open(&path).and_then(|database| Ok((file::load(&database, &path)?, database)));
+        let (contents, database) = match opened {
+            Err(damaged @ StoreError::Damaged { .. }) => file::restore(&path, &copying.path).ok_or(damaged)?,
+            opened => opened?,
+        };
         let reopen = move || file::open(&path);
-        let writer = Writer::start(database, Box::new(reopen), events);
+        let writer = Writer::start(database, Box::new(reopen), copying, events);
         Ok((Self { writer: Arc::new(writer) }, contents))
     }
 
@@ -315,6 +332,7 @@ mod tests {
         let (store, _, _events) = open(place.path());
         store.append((1..=500).map(item).collect()).unwrap();
         assert!(store.close());
+        std::fs::remove_file(place.path().join("backup.redb")).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for length in [1, 64, 320, 4096, whole.len() / 2, whole.len() - 1] {
             std::fs::write(&path, &whole[..length]).unwrap();
@@ -325,12 +343,92 @@ mod tests {
             let mut broken = whole.clone();
             broken.iter_mut().skip(start).take(5000).for_each(|byte| *byte = !*byte);
             std::fs::write(&path, &broken).unwrap();
+            let _ = std::fs::remove_file(place.path().join("backup.redb"));
             // Free pages may be broken without harm; anything else is an error, never a panic and never other items.
             match Store::open(place.path(), mpsc::channel(1).0) {
                 Ok((_, contents)) => assert_eq!(contents.items.len(), 500, "broken at {start}"),
                 Err(error) => assert!(matches!(error, StoreError::Damaged { .. }), "broken at {start}: {error:?}"),
             }
         }
+    }
+
+    /// As a program does that knows nothing of us, and slowly, so that much is written meanwhile.
+    fn copy_directory(from: &Path, to: &Path) {
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let Ok(mut file) = std::fs::File::open(entry.path()) else { continue };
+            let mut copy = std::fs::File::create(to.join(entry.file_name())).unwrap();
+            let mut chunk = [0; 16 * 1024];
+            loop {
+                let count = std::io::Read::read(&mut file, &mut chunk).unwrap();
+                if count == 0 {
+                    break;
+                }
+                std::io::Write::write_all(&mut copy, &chunk[..count]).unwrap();
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Items without a gap, and the checkpoint that was handed over after the last of them or after the one before.
+    fn is_of_one_instant(contents: &Contents) -> bool {
+        let Some((first, _)) = contents.items.first() else { return contents.checkpoints.is_empty() };
+        let last = contents.next_item - 1;
+        let version = contents.checkpoints.get("home").map_or(0, |state| u64::from(state.version));
+        contents.items == (*first..=last).map(item).collect::<Vec<_>>() && (last - 1..=last).contains(&version)
+    }
+
+    #[test]
+    fn a_copy_of_the_directory_taken_under_load_starts_with_the_state_of_one_instant() {
+        let place = tempfile::tempdir().unwrap();
+        let (sender, mut events) = mpsc::channel(64);
+        let (store, _) = Store::open_with(place.path(), Duration::from_millis(2), sender).unwrap();
+        let is_enough = std::sync::atomic::AtomicBool::new(false);
+        let (mut torn, mut newest) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 1.. {
+                    store.append(vec![item(number)]).unwrap();
+                    store.checkpoint("home", state(u32::try_from(number).unwrap(), "x"));
+                    // Space that becomes free is used again, which is what tears a copy.
+                    store.remove(&[number.saturating_sub(50)]);
+                    durable(&mut events, 1);
+                    if is_enough.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+            for _ in 0..30 {
+                let elsewhere = tempfile::tempdir().unwrap();
+                copy_directory(place.path(), elsewhere.path());
+                let (restored, contents, _events) = open(elsewhere.path());
+                assert!(is_of_one_instant(&contents), "{contents:?}");
+                newest = newest.max(contents.next_item);
+                assert!(restored.close());
+                torn += usize::from(elsewhere.path().join("tombolo.redb.damaged").exists());
+            }
+            is_enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(newest > 1, "there was load; {torn} of 30 copies were torn");
+    }
+
+    #[test]
+    fn a_torn_file_is_put_aside_and_the_copy_takes_its_place() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, _, _events) = open(place.path());
+        store.append((1..=500).map(item).collect()).unwrap();
+        store.checkpoint("home", state(3, "kept"));
+        store.record("promise", Some(b"kept too".to_vec()), None);
+        assert!(store.close());
+        // Opening writes the copy anew.
+        let (store, before, _events) = open(place.path());
+        assert!(store.close());
+        let path = place.path().join("tombolo.redb");
+        let mut torn = std::fs::read(&path).unwrap();
+        torn.truncate(torn.len() / 2);
+        std::fs::write(&path, &torn).unwrap();
+        let (_store, contents, _events) = open(place.path());
+        assert_eq!(contents, before);
+        assert_eq!(std::fs::read(place.path().join("tombolo.redb.damaged")).unwrap(), torn);
     }
 
     #[test]

@@ -7,7 +7,6 @@
 //! Flow: [`session`] (one task, owns the stream) over [`connector`] (TCP, TLS, SASL) over [`filter`] (mends what
 //! tokio-xmpp would drop). [`outbox`] is the pure part: what was sent, what is acknowledged, what goes out again.
 
-pub mod account;
 mod backoff;
 mod connector;
 mod filter;
@@ -20,6 +19,6 @@ mod tests;
 mod tls;
 mod wire;
 
-pub use account::{Account, Secret, TlsMode};
-pub use local::{LocalError, LocalServer, LocalSettings, LocalState};
+pub use filter::what_passes;
+pub use local::{LocalError, LocalServer, LocalState};
 pub use session::{Item, SendError, Session, SessionEvent, spawn};

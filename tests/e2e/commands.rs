@@ -31,6 +31,8 @@ fn things_read_set_and_watch_do_what_they_say() {
     let set = world.command(ALICE, &["set", SERVICE, "home/lamp", "Level=55"]).unwrap();
     assert_eq!(set.code, Some(0), "{}", set.err);
     told.expect("lamp/level/set 55", SOON).unwrap();
+    let refused = world.command(ALICE, &["set", SERVICE, "home/lamp", "Level=500"]).unwrap();
+    assert!(refused.code == Some(64) && refused.err.contains("a whole number from 0 to 100"), "{}", refused.err);
     world.broker.publish("lamp/level", "55", true).unwrap();
     watch.expect("Level=55", SOON).unwrap();
 }

@@ -50,6 +50,19 @@ fn a_foreign_client_logs_in_to_it() {
 }
 
 #[test]
+fn an_account_that_is_added_while_it_runs_can_log_in() {
+    let (_broker, site, service) = start();
+    let text = std::fs::read_to_string(site.path().join("tombolo.toml")).unwrap();
+    let mark = service.lines.count();
+    site.write("tombolo.toml", text.replace("{ alice =", "{ bob = \"builder\", alice =").as_bytes()).unwrap();
+    service.expect_from(mark, "configuration adopted", SOON).unwrap();
+    let login = Login { jid: "bob@tombolo.localhost/phone", password: "builder", port: port(&service), ca: None };
+    Peer::log_in(&login).unwrap();
+    let asked_for_a_restart = service.lines.all().iter().any(|line| line.contains("started again"));
+    assert!(!asked_for_a_restart, "accounts need no restart");
+}
+
+#[test]
 fn its_server_ends_with_it_even_if_it_is_killed() {
     let (_broker, _site, mut service) = start();
     let members = family(service.id());

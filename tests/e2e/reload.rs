@@ -100,3 +100,32 @@ fn settings_that_the_plugin_does_not_take_are_refused_with_their_line_and_the_br
     assert!(line.contains("did you mean \"keep_alive_s\""), "{line}");
     is_alive(&world);
 }
+
+/// The schema allows it, the mapper does not: MQTT 3.1.1 knows no password without a user name.
+#[test]
+fn settings_that_the_mapper_itself_refuses_are_refused_as_a_whole_and_told_in_status() {
+    let (world, service) = World::running().unwrap();
+    world.broker.publish("lamp/level", "40", true).unwrap();
+    is_alive(&world);
+    let good = std::fs::read_to_string(world.site.path().join("tombolo.toml")).unwrap();
+    let bad = good.replace("[bridges.home.endpoints]", "settings.password = \"x\"\n[bridges.home.endpoints]");
+    let mark = service.lines.count();
+    world.site.write("tombolo.toml", bad.as_bytes()).unwrap();
+    let line = service.expect_from(mark, "configuration refused", SOON).unwrap();
+    assert!(line.contains("bridges.home: ") && line.contains("password needs username"), "{line}");
+    world
+        .site
+        .await_status(|status| {
+            status["refused_configuration"].as_str().is_some_and(|reason| reason.contains("password needs username"))
+                && status["bridges"][0]["state"] == "running"
+        })
+        .unwrap();
+    let check = world.site.command(&["check"], &[]).unwrap();
+    assert!(check.code == Some(78) && check.err.contains("password needs username"), "{}", check.err);
+    is_alive(&world);
+    world.site.write("tombolo.toml", good.as_bytes()).unwrap();
+    service.expect_from(mark, "configuration unchanged", SOON).unwrap();
+    world.site.await_status(|status| status["refused_configuration"].is_null()).unwrap();
+    let log = service.lines.all();
+    assert!(!log.iter().any(|line| line.contains("quarantined") || line.contains("bridge stopped")), "{log:#?}");
+}

@@ -2,6 +2,7 @@
 //!
 //! The model knows no protocol and no dialect. Its types are plain data; where a constructor guards an invariant the fields are private.
 
+pub mod account;
 pub mod bridge;
 pub mod fault;
 pub mod field;
@@ -9,8 +10,10 @@ pub mod limits;
 pub mod node;
 pub mod now;
 pub mod reading;
+pub mod secret;
 pub mod value;
 
+pub use account::{Account, Server, TlsMode};
 pub use bridge::{Action, Event};
 pub use fault::{Failure, ReasonCode};
 pub use field::{Constraint, Field, FieldKinds, Quality};
@@ -18,4 +21,5 @@ pub use jid::{BareJid, FullJid, Jid};
 pub use node::{Command, Node, NodeRef, NodeState, Readout};
 pub use now::Timestamp;
 pub use reading::{FieldValue, NodeReading, Reading, Sample, Setting};
+pub use secret::Secret;
 pub use value::{Decimal, Value, ValueType};

@@ -1,7 +1,9 @@
 //! The recording of a bridge: one JSON object a line and call, as [`crate::replay`] reads it. Owns the file and its bound.
 //!
-//! It holds all that a mapper is told, settings and payloads included; hence only its owner may read it. A journal that cannot be written
+//! It holds all that a mapper is told, settings and payloads included, but no secrets; still only its owner may read it. A journal that cannot be written
 //! ends with a warning, and the bridge goes on.
+
+mod secrets;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tombolo_core::model::bridge::{Description, StartInput, State};
-use tombolo_core::model::{Action, Event, Timestamp, limits};
+use tombolo_core::model::{Action, Event, Secret, Timestamp, limits};
 
 use crate::program::{Fault, Program};
+use secrets::Secrets;
 
 /// Lines that may wait for the disk; then the bridge waits.
 const LINES_MAX: usize = 64;
@@ -93,10 +96,10 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn open(path: PathBuf) -> Self {
+    pub(crate) fn open(path: PathBuf, secrets: Vec<Secret>) -> Self {
         let (lines, waiting) = mpsc::channel(LINES_MAX);
         let writer = tokio::task::spawn_blocking(move || {
-            if let Err(error) = write_all(&path, waiting) {
+            if let Err(error) = write_all(&path, &Secrets::new(secrets), waiting) {
                 tracing::warn!(path = %path.display(), %error, "journal ends");
             }
         });
@@ -115,11 +118,13 @@ impl Journal {
     }
 }
 
-fn write_all(path: &Path, mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
+fn write_all(path: &Path, secrets: &Secrets, mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
     let file = private_file(path)?;
     let mut written = file.metadata()?.len();
     let mut file = BufWriter::new(file);
     while let Some(line) = lines.blocking_recv() {
+        let mut line = serde_json::to_value(&line)?;
+        secrets.hide(&mut line);
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
         written += text.len() as u64;

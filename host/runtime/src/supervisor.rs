@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc};
 use tombolo_core::model::bridge::{State, Why};
-use tombolo_core::model::{Action, Event, Timestamp, limits};
+use tombolo_core::model::{Action, Event, Secret, Timestamp, limits};
 
 use crate::program::{InstanceLimits, Program};
 
@@ -44,6 +44,8 @@ pub struct BridgeSettings {
     pub seed: u64,
     /// Where to record each call, settings and payloads included; none: nowhere.
     pub journal: Option<PathBuf>,
+    /// What must not be recorded.
+    pub secrets: Vec<Secret>,
     /// What the store kept from before the host was started. With one the first instance is told [`Why::Restarted`], without [`Why::Fresh`].
     pub checkpoint: Option<State>,
 }

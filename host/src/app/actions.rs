@@ -85,6 +85,7 @@ impl App {
             }
             Output::SwapFailed { reason } => {
                 tracing::error!(bridge, plugin, reason, "plugin refused");
+                slot.refuse(&reason);
             }
             Output::Failed { reason, restarts, restart_in_ms } => {
                 tracing::error!(

@@ -14,7 +14,7 @@ use tombolo_core::model::{Event, limits};
 use tombolo_core::policy::grant::Grants;
 use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, Package, Program, spawn, system_clock};
 
-use super::suits::{complaints, limits as limits_of};
+use super::suits::{complaints, limits as limits_of, secrets};
 use crate::config;
 use crate::transport::{TlsClient, TlsMaterial, Transport};
 
@@ -26,9 +26,9 @@ pub(crate) struct Slot {
     pub(crate) grants: Grants,
     /// The actor, while there is one.
     pub(crate) running: Option<Running>,
-    /// `running`, `restarting`, `quarantined`, `refused` or `waiting`.
+    /// One of the words that [`crate::admin::BridgeStatus`] lists.
     pub(crate) state: &'static str,
-    /// Why it is not running.
+    /// Why it is not running, or why what is newer is not.
     pub(crate) reason: Option<String>,
     /// Faults since the start.
     pub(crate) restarts: u32,
@@ -61,14 +61,13 @@ pub(crate) struct Bridges {
 impl Slot {
     fn new(name: &str, config: config::Bridge, checkpoint: Option<State>, transport: &Transport) -> Self {
         let grants = config.grants(name);
-        let reason = Some(format!("plugins/{}.wasm is not there yet", config.plugin));
         let tls = tls_of(&config, transport);
         Self {
             config,
             grants,
             running: None,
             state: "waiting",
-            reason,
+            reason: None,
             restarts: 0,
             checkpoint,
             is_leaving: false,
@@ -105,6 +104,14 @@ impl Slot {
         self.running.as_ref().map_or("", |running| &running.version)
     }
 
+    /// Notes that what was to run does not, and that what runs goes on.
+    pub(crate) fn refuse(&mut self, reason: &str) {
+        match self.running {
+            Some(_) => self.reason = Some(format!("the newer file is refused, and this one goes on: {reason}")),
+            None => self.set("refused", Some(reason.to_owned())),
+        }
+    }
+
     /// Notes why it does not run.
     pub(crate) fn set(&mut self, state: &'static str, reason: Option<String>) {
         self.state = state;
@@ -134,11 +141,14 @@ impl Bridges {
     /// A bridge stands in the configuration with other words. What ran by the old ones must have been told to stop.
     pub(crate) fn change(&mut self, name: &str, config: config::Bridge) {
         let Some(old) = self.slots.remove(name) else { return self.add(name, config, None) };
-        let slot = Slot {
+        let mut slot = Slot {
             running: old.running,
             restarts: old.restarts,
             ..Slot::new(name, config, old.checkpoint, &self.transport)
         };
+        if slot.running.is_some() {
+            slot.set("stopping", Some("starts again as the changed configuration wants it".to_owned()));
+        }
         self.slots.insert(name.to_owned(), slot);
     }
 
@@ -187,14 +197,13 @@ impl Bridges {
             return Ok(());
         }
         if let Err(reason) = slot.suits(name, package) {
-            if slot.running.is_none() {
-                slot.set("refused", Some(reason.clone()));
-            }
+            slot.refuse(&reason);
             return Err(reason);
         }
         let program: Arc<dyn Program> = Arc::new(package.clone());
         if let Some(running) = &mut slot.running {
-            return running.bridge.swap(program).map_err(|refused| refused.to_string());
+            let swapped = running.bridge.swap(program).map_err(|refused| refused.to_string());
+            return swapped.inspect_err(|reason| slot.refuse(reason));
         }
         let settings = BridgeSettings {
             name: name.to_owned(),
@@ -202,12 +211,13 @@ impl Bridges {
             limits: limits_of(&slot.config),
             seed: rand::random(),
             journal: self.journal.as_ref().map(|directory| directory.join(format!("{name}.jsonl"))),
+            secrets: secrets(&slot.config, package),
             checkpoint: slot.checkpoint.clone(),
         };
         let bridge = spawn(settings, program, self.out.clone(), system_clock());
         let (version, hash) = (package.description.version.clone(), package.hash.to_string());
         slot.running = Some(Running { bridge, version, hash, is_stopping: false, backlog: VecDeque::new() });
-        slot.set("running", None);
+        slot.set("starting", None);
         Ok(())
     }
 

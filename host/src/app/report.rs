@@ -38,6 +38,7 @@ impl App {
             queues: things.queues.into_iter().map(queue).collect(),
             publications: things.publications,
             given_up: things.given_up,
+            refused_configuration: self.refused_configuration.clone(),
             waiting: self.hub.waiting().iter().map(ToString::to_string).collect(),
         }
     }

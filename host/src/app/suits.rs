@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
-use tombolo_core::model::Timestamp;
-use tombolo_core::model::bridge::{EndpointNeed, StartInput, Why};
+use tombolo_core::model::bridge::{EndpointNeed, StartInput, State, Why};
+use tombolo_core::model::{Secret, Timestamp};
 use tombolo_runtime::{InstanceLimits, Package, Program};
 
 use crate::config::{Bridge, Problem, hint};
@@ -28,13 +28,15 @@ pub(crate) fn complaints(name: &str, bridge: &Bridge, package: &Package) -> Vec<
 }
 
 /// What the plugin itself says of its settings, which no schema can say: a fresh instance starts, and that is all it does.
-pub(crate) async fn trial(name: &str, bridge: &Bridge, package: &Package) -> Option<Problem> {
+pub(crate) async fn trial(name: &str, bridge: &Bridge, package: &Package, state: Option<State>) -> Option<Problem> {
+    // What it cannot read it is not given when it starts in earnest either.
+    let state = state.filter(|state| package.description.reads_state.contains(&state.version));
     let input = StartInput {
         now: Timestamp(0),
-        why: Why::Fresh,
+        why: if state.is_some() { Why::Restarted } else { Why::Fresh },
         settings: bridge.settings.expose().to_string(),
         seed: 1,
-        state: None,
+        state,
         connections: Vec::new(),
         requests: Vec::new(),
     };
@@ -44,6 +46,31 @@ pub(crate) async fn trial(name: &str, bridge: &Bridge, package: &Package) -> Opt
     };
     let what = started.err()?.to_string();
     Some(Problem { line: Some(bridge.line.0), key: format!("bridges.{name}"), what })
+}
+
+/// What no recording may hold: what was fetched as a secret, and texts whose schema says `writeOnly`.
+pub(crate) fn secrets(bridge: &Bridge, package: &Package) -> Vec<Secret> {
+    let mut secrets = bridge.settings.secrets().to_vec();
+    if let Ok(schema) = serde_json::from_str(&package.description.settings_schema) {
+        write_only(&schema, bridge.settings.expose(), &mut secrets);
+    }
+    secrets
+}
+
+fn write_only(schema: &Value, value: &Value, secrets: &mut Vec<Secret>) {
+    match value {
+        Value::String(text) if schema.get("writeOnly") == Some(&Value::Bool(true)) => secrets.push(Secret::new(text)),
+        Value::Array(members) => {
+            let of_members = schema.get("items").unwrap_or(&Value::Null);
+            members.iter().for_each(|member| write_only(of_members, member, secrets));
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                write_only(schema.pointer(&format!("/properties/{name}")).unwrap_or(&Value::Null), member, secrets);
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// What one instance of the bridge may use.
@@ -116,6 +143,16 @@ mod tests {
             wordings(schema, serde_json::json!({"will": {"topik": 1}})),
             [("/will/topik".to_owned(), "unknown setting; did you mean \"topic\"?".to_owned())]
         );
+    }
+
+    #[test]
+    fn what_the_schema_calls_write_only_is_secret() {
+        let member = serde_json::json!({"properties": {"key": {"writeOnly": true}, "name": {}}});
+        let schema = serde_json::json!({"properties": {"list": {"items": member}, "open": {}}});
+        let mut found = Vec::new();
+        let settings = serde_json::json!({"list": [{"key": "a", "name": "b"}, {"key": "c"}], "open": "d"});
+        write_only(&schema, &settings, &mut found);
+        assert_eq!(found, [Secret::new("a"), Secret::new("c")]);
     }
 
     #[test]

@@ -8,13 +8,13 @@ use super::{App, now};
 
 impl App {
     /// Does what is wished and says what became of it.
-    pub(super) async fn grant(&mut self, id: u64, wish: Wish) {
+    pub(super) fn grant(&mut self, id: u64, wish: Wish) {
         if wish != Wish::Status {
             tracing::info!(?wish, "an admin asks");
         }
         let outcome = match wish {
             Wish::Status => Ok(Granted::Status(self.service())),
-            Wish::Reload => self.reload_all().await.map(Granted::Done),
+            Wish::Reload => return self.reload_all(id),
             Wish::Release(bridge) => self.release(&bridge).map(Granted::Done),
             Wish::Restart(bridge) => self.restart(&bridge).map(Granted::Done),
         };
@@ -48,13 +48,22 @@ impl App {
         }
     }
 
-    /// The configuration at once; plugin files when they are quiet.
-    async fn reload_all(&mut self) -> Result<String, String> {
+    /// The configuration at once; plugin files when they are quiet. Answered when the configuration was read.
+    fn reload_all(&mut self, id: u64) {
+        self.reload_wishes.push(id);
         self.watcher.look();
-        match self.reload().await {
-            Ok(true) => Ok("The changed configuration is in force. Plugin files are looked at.".to_owned()),
-            Ok(false) => Ok("The configuration has not changed. Plugin files are looked at.".to_owned()),
+        self.reload();
+    }
+
+    /// The configuration was read: whether it changed, or why it was refused.
+    pub(super) fn grant_reloads(&mut self, outcome: &Result<bool, String>) {
+        let said = match outcome {
+            Ok(true) => Ok("The changed configuration is in force. Plugin files are looked at."),
+            Ok(false) => Ok("The configuration has not changed. Plugin files are looked at."),
             Err(error) => Err(format!("The configuration is refused, and the old one stays in force:\n{error}")),
+        };
+        for id in std::mem::take(&mut self.reload_wishes) {
+            self.hub.handle_granted(id, said.clone().map(|said| Granted::Done(said.to_owned())), now());
         }
     }
 
@@ -73,6 +82,9 @@ impl App {
             return Err(format!("{name} does not run: {reason}"));
         }
         self.stop_bridge(name);
+        if let Some(slot) = self.bridges.get_mut(name) {
+            slot.set("stopping", Some("starts again, as an admin asked".to_owned()));
+        }
         Ok(format!("{name} stops and starts again."))
     }
 }

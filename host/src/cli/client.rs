@@ -301,11 +301,9 @@ fn typed(form: &Form, name: &str, text: &str, dialect: Dialect) -> Result<Parame
         _ => text,
     };
     control::typed(field, given, dialect).map_err(|refusal| {
-        let options: Vec<&str> = field.options.iter().map(|choice| choice.value.as_str()).collect();
-        Exit::Usage(match (refusal, options.is_empty()) {
-            (Refusal::NotImplemented, _) => format!("{name}: this kind of parameter cannot be set from here"),
-            (_, false) => format!("{name}: `{text}` is none of {}", options.join(", ")),
-            (_, true) => format!("{name}: `{text}` is not {}", text::kind(type_of(field))),
+        Exit::Usage(match refusal {
+            Refusal::NotImplemented => format!("{name}: this kind of parameter cannot be set from here"),
+            _ => format!("{name}: it does not take `{text}`, it takes {}", control::takes(field)),
         })
     })
 }

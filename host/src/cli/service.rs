@@ -115,6 +115,10 @@ fn print(status: &Status) {
     if status.publications > 0 || status.given_up > 0 {
         say(format_args!("publish   {} on their way, {} given up", status.publications, status.given_up));
     }
+    if let Some(reason) = &status.refused_configuration {
+        say(format_args!("config    the newest file is refused, the old one is in force:"));
+        say(format_args!("          {}", reason.replace('\n', "\n          ")));
+    }
     for jid in &status.waiting {
         say(format_args!("waiting   {jid} asks to subscribe; an [[allow]] rule decides"));
     }

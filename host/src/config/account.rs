@@ -1,39 +1,26 @@
 //! How tombolo appears on XMPP (`[xmpp]`), and who its client commands are (`[client]`).
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use jid::{BareJid, FullJid, Jid, ResourcePart};
+use jid::{BareJid, Jid, ResourcePart};
+use tombolo_core::model::account::LocalServerSettings;
+use tombolo_core::model::{Account, Secret, Server, TlsMode};
 
 use super::document::{Field, Section};
-use super::pem::Pem;
-use super::secret::Secret;
+use super::pem::{Pem, certificate_files};
+use super::secret;
 
 /// How tombolo appears on XMPP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Xmpp {
-    /// As a client of an existing server.
-    Client(XmppClient),
+    /// As a client of an existing server; with the resource `tombolo` if the operator wrote none.
+    Client(Account),
     /// As a component (XEP-0114).
     Component(XmppComponent),
     /// With a private server of its own.
-    Local(Local),
-}
-
-/// An account on an existing server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct XmppClient {
-    /// With the resource `tombolo` if the operator wrote none.
-    pub jid: FullJid,
-    /// The account's password.
-    pub password: Secret,
-    /// None: the SRV records of the domain.
-    pub server: Option<Server>,
-    /// How the stream is protected.
-    pub tls: TlsMode,
-    /// Trust anchors beside the system's.
-    pub ca: Option<Pem>,
+    Local(LocalServerSettings),
 }
 
 /// A component's connection to its server.
@@ -45,17 +32,6 @@ pub struct XmppComponent {
     pub server: Server,
     /// Shared with the server.
     pub secret: Secret,
-}
-
-/// The private server that tombolo runs itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Local {
-    /// Its domain.
-    pub domain: BareJid,
-    /// Accounts of people: local part and password.
-    pub accounts: BTreeMap<String, Secret>,
-    /// Where it listens for clients; none: loopback, a port of its own choosing.
-    pub listen: Option<SocketAddr>,
 }
 
 /// The account of the client commands.
@@ -70,61 +46,11 @@ pub struct Client {
     /// How the stream is protected.
     pub tls: TlsMode,
     /// Trust anchors beside the system's.
-    pub ca: Option<Pem>,
+    pub ca: Vec<PathBuf>,
 }
 
-/// How a stream to an XMPP server is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsMode {
-    /// STARTTLS, never without.
-    #[default]
-    Required,
-    /// TLS from the first byte.
-    Direct,
-    /// None; loopback only.
-    Insecure,
-}
-
-/// A server's host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// None: the usual one.
-    pub port: Option<u16>,
-}
-
-impl Server {
-    /// Reads `host`, `host:port` and `[v6]:port`.
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is no server; write \"HOST\" or \"HOST:PORT\", as in \"127.0.0.1:5222\"");
-        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, "")) => (host, None),
-            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(wrong)?)),
-            None if text.matches(':').count() > 1 => (text, None),
-            None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-        };
-        let port = port.map(|port| port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)).transpose()?;
-        let is_host = host.parse::<IpAddr>().is_ok()
-            || !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        if is_host { Ok(Self { host: host.to_owned(), port }) } else { Err(wrong()) }
-    }
-
-    /// Whether nothing sent there leaves this machine.
-    pub fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bracketed = self.host.contains(':');
-        let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
-        write!(out, "{open}{}{close}", self.host)?;
-        self.port.map_or(Ok(()), |port| write!(out, ":{port}"))
-    }
-}
-
+const NEEDS_CERTIFICATE: &str = "who is not on this machine needs TLS, and TLS a certificate for the domain; write \
+    certificate = \"server.pem\" and key = \"server.key\", or listen on a loopback address, as in \"127.0.0.1:5222\"";
 const CLIENT_KEYS: [&str; 5] = ["jid", "password", "server", "tls", "ca"];
 
 impl Xmpp {
@@ -133,7 +59,7 @@ impl Xmpp {
         let component = section.take("component");
         let local = section.take("local");
         let Some(special) = component.as_ref().or(local.as_ref()) else {
-            return XmppClient::read(section).map(Self::Client);
+            return account(section).map(Self::Client);
         };
         let others = CLIENT_KEYS.into_iter().filter(|key| section.has(key));
         let others: Vec<_> = others.chain((component.is_some() && local.is_some()).then_some("local")).collect();
@@ -146,26 +72,30 @@ impl Xmpp {
         section.finish();
         match component {
             Some(component) => XmppComponent::read(&component).map(Self::Component),
-            None => Local::read(special).map(Self::Local),
+            None => private_server(special).map(Self::Local),
         }
     }
 }
 
-impl XmppClient {
-    fn read(mut section: Section<'_>) -> Option<Self> {
-        let jid = section.require("jid", "\"bridge@example.org\"").and_then(|field| field.parse(full_jid));
-        let password = section.require("password", "{ file = \"secrets/xmpp\" }").and_then(|it| Secret::read(&it));
-        let Protection { server, tls, ca } = Protection::read(&mut section);
-        section.finish();
-        Some(Self { jid: jid?, password: password?, server, tls, ca })
-    }
+fn account(mut section: Section<'_>) -> Option<Account> {
+    let jid = section.require("jid", "\"bridge@example.org\"").and_then(|field| field.parse(full_jid));
+    let password = section.require("password", "{ file = \"secrets/xmpp\" }").and_then(|it| secret::read(&it));
+    let Protection { server, tls, ca } = Protection::read(&mut section);
+    section.finish();
+    Some(Account { jid: jid?, password: password?, server, tls, ca })
 }
 
 impl Client {
+    /// As whom to log in; none: there is no password for it.
+    pub fn account(self, password: Option<Secret>) -> Option<Account> {
+        let Self { jid, password: written, server, tls, ca } = self;
+        Some(Account { jid, password: written.or(password)?, server, tls, ca })
+    }
+
     /// Reads `[client]`.
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
         let jid = section.require("jid", "\"alice@example.org\"").and_then(|field| field.parse(account_jid));
-        let password = section.take("password").and_then(|field| Secret::read(&field));
+        let password = section.take("password").and_then(|field| secret::read(&field));
         let Protection { server, tls, ca } = Protection::read(&mut section);
         section.finish();
         Some(Self { jid: jid?, password, server, tls, ca })
@@ -178,37 +108,44 @@ impl XmppComponent {
         field.complain("components are not supported by this version; use an account ([xmpp] jid) or [xmpp.local]");
         let mut section = field.section()?;
         let domain = section.require("domain", "\"iot.example.org\"").and_then(|field| field.parse(domain));
-        let server = section.require("server", "\"127.0.0.1:5347\"").and_then(|field| field.parse(Server::parse));
-        let secret = section.require("secret", "{ file = \"secrets/component\" }").and_then(|it| Secret::read(&it));
+        let server = section.require("server", "\"127.0.0.1:5347\"").and_then(|field| field.parse(str::parse));
+        let secret = section.require("secret", "{ file = \"secrets/component\" }").and_then(|it| secret::read(&it));
         section.finish();
         Some(Self { domain: domain?, server: server?, secret: secret? })
     }
 }
 
-impl Local {
-    fn read(field: &Field<'_>) -> Option<Self> {
-        let mut section = field.section()?;
-        let domain = match section.take("domain") {
-            Some(field) => field.parse(domain),
-            None => BareJid::new("tombolo.localhost").ok(),
-        };
-        let accounts = section.take("accounts").map_or_else(|| Some(BTreeMap::new()), |field| accounts(&field));
-        let listen = section.take("listen").and_then(|field| field.parse(socket_address));
-        section.finish();
-        Some(Self { domain: domain?, accounts: accounts?, listen })
+fn private_server(field: &Field<'_>) -> Option<LocalServerSettings> {
+    let mut section = field.section()?;
+    let domain = match section.take("domain") {
+        Some(field) => field.parse(domain),
+        None => BareJid::new("tombolo.localhost").ok(),
+    };
+    let accounts = section.take("accounts").map_or_else(|| Some(BTreeMap::new()), |field| accounts(&field));
+    let listening = section.take("listen");
+    let listen = listening.as_ref().and_then(|field| field.parse(socket_address));
+    let is_shown = section.has("certificate") || section.has("key");
+    let certificate = certificate_files(&mut section, domain.as_ref().map(|domain| domain.domain().as_str()));
+    section.finish();
+    if let (Some(field), Some(listen)) = (listening, listen)
+        && !listen.ip().is_loopback()
+        && !is_shown
+    {
+        field.complain(NEEDS_CERTIFICATE);
     }
+    Some(LocalServerSettings { domain: domain?, accounts: accounts?, listen, certificate })
 }
 
 /// What `[xmpp]` and `[client]` say about the way to the server.
 struct Protection {
     server: Option<Server>,
     tls: TlsMode,
-    ca: Option<Pem>,
+    ca: Vec<PathBuf>,
 }
 
 impl Protection {
     fn read(section: &mut Section<'_>) -> Self {
-        let server = section.take("server").and_then(|field| field.parse(Server::parse));
+        let server = section.take("server").and_then(|field| field.parse(str::parse));
         let modes = [("required", TlsMode::Required), ("direct", TlsMode::Direct), ("insecure", TlsMode::Insecure)];
         let mode = section.take("tls");
         let tls = mode.as_ref().and_then(|field| field.choice(&modes)).unwrap_or_default();
@@ -222,6 +159,7 @@ impl Protection {
             );
         }
         let ca = section.take("ca").and_then(|field| Pem::read(&field));
+        let ca = ca.map(|pem| pem.path).into_iter().collect();
         Self { server, tls, ca }
     }
 }
@@ -237,7 +175,7 @@ fn accounts(field: &Field<'_>) -> Option<BTreeMap<String, Secret>> {
             field.complain(format!("\"{name}\" cannot be the name of an account"));
             return None;
         }
-        Some((name.to_owned(), Secret::read(&field)?))
+        Some((name.to_owned(), secret::read(&field)?))
     };
     let accounts: Vec<_> = section.entries().map(account).collect();
     accounts.into_iter().collect()
@@ -252,13 +190,13 @@ fn account_jid(text: &str) -> Result<Jid, String> {
     Ok(jid)
 }
 
-fn full_jid(text: &str) -> Result<FullJid, String> {
+fn full_jid(text: &str) -> Result<Jid, String> {
     let jid = account_jid(text)?;
     match jid.try_into_full() {
-        Ok(full) => Ok(full),
+        Ok(full) => Ok(full.into()),
         Err(bare) => {
             let resource = ResourcePart::new("tombolo").map_err(|error| error.to_string())?;
-            Ok(bare.with_resource(&resource))
+            Ok(bare.with_resource(&resource).into())
         }
     }
 }

@@ -6,14 +6,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tombolo_core::model::limits;
+use tombolo_core::model::{Secret, limits};
 use tombolo_core::policy::{Grant, Grants, Scheme};
 use toml::de::DeValue;
 
 use super::document::{Field, Line, Section};
 use super::pem::{Identity, Pem};
-use super::secret::{Secret, is_reference};
-use super::{suggest, units};
+use super::secret::is_reference;
+use super::{secret, suggest, units};
 
 /// One plugin at work.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,7 @@ pub struct Endpoint {
 #[derive(Clone, Default)]
 pub struct Settings {
     json: Value,
+    secrets: Vec<Secret>,
     lines: BTreeMap<String, Line>,
 }
 
@@ -66,6 +67,11 @@ impl Settings {
     /// The settings, with the secrets in them.
     pub fn expose(&self) -> &Value {
         &self.json
+    }
+
+    /// What was fetched from elsewhere, because it is secret.
+    pub fn secrets(&self) -> &[Secret] {
+        &self.secrets
     }
 
     /// Where the value at this JSON pointer stands in the file, or the nearest value around it.
@@ -281,7 +287,7 @@ fn deadline(text: &str) -> Result<Duration, String> {
 
 impl Settings {
     fn empty() -> Self {
-        Self { json: Value::Object(Map::new()), lines: BTreeMap::new() }
+        Self { json: Value::Object(Map::new()), secrets: Vec::new(), lines: BTreeMap::new() }
     }
 
     fn read(field: &Field<'_>) -> Self {
@@ -322,7 +328,10 @@ impl Settings {
                 members.map(|(index, member)| self.value(member, &format!("{pointer}/{index}"))).collect()
             }
             DeValue::Table(table) if is_reference(table) => {
-                Secret::fetch(field).map_or(Value::Null, |secret| Value::from(secret.expose()))
+                let Some(secret) = secret::fetch(field) else { return Value::Null };
+                let value = Value::from(secret.expose());
+                self.secrets.push(secret);
+                value
             }
             DeValue::Table(_) => match field.section() {
                 Some(section) => self.object(&section, pointer),

@@ -10,7 +10,7 @@ use tombolo_core::wire::Dialect;
 use tombolo_core::wire::pubsub::NodeConfig;
 
 use super::document::{Field, Section};
-use super::secret::Secret;
+use super::secret;
 use super::units;
 
 /// The ways, as the operator names them.
@@ -130,7 +130,7 @@ fn read_node(
 fn read_room(section: &mut Section<'_>) -> Option<RoomRule> {
     let room = section.require("to", "\"plant@rooms.example.org\"").and_then(|field| field.parse(room));
     let nick = section.take("nick").map_or_else(|| Some("tombolo".to_owned()), |field| field.parse(nick));
-    let password = section.take("password").map(|field| Secret::read(&field));
+    let password = section.take("password").map(|field| secret::read(&field));
     let create = section.take("create").map_or(Some(true), |field| field.truth());
     let commands = section.take("commands").map_or(Some(false), |field| field.truth());
     let config = section.take("config").map_or_else(|| Some(Vec::new()), |field| room_config(&field));

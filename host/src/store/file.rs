@@ -8,7 +8,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    WriteTransaction,
+};
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::limits;
 
@@ -85,6 +88,63 @@ pub(super) fn load(database: &Database, path: &Path) -> Result<Contents, StoreEr
         return Err(StoreError::Newer { path: path.to_owned(), found: schema, known: SCHEMA });
     }
     Ok(contents)
+}
+
+/// Takes up the copy in place of a file that is damaged, which is kept beside it. None: there is no copy, or it is no better.
+pub(super) fn restore(path: &Path, copy: &Path) -> Option<(Contents, Database)> {
+    let candidate = path.with_extension("partial");
+    std::fs::copy(copy, &candidate).ok()?;
+    let is_good = open(&candidate).and_then(|database| load(&database, &candidate)).is_ok();
+    if !is_good {
+        let _ = std::fs::remove_file(&candidate);
+        return None;
+    }
+    let written = std::fs::metadata(copy).and_then(|of| of.modified()).ok();
+    let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+    let damaged = path.with_extension("redb.damaged");
+    std::fs::rename(path, &damaged).and_then(|()| std::fs::rename(&candidate, path)).ok()?;
+    tracing::error!(path = %path.display(), damaged = %damaged.display(), age_s = age.as_secs(),
+        "state was torn or damaged; the service's own copy of it was taken up instead, what came after it is lost");
+    let database = open(path).ok()?;
+    let contents = load(&database, path).ok()?;
+    Some((contents, database))
+}
+
+/// Writes what is durable into a file of its own. It is whole at every moment, for it takes the place of the one before by being renamed.
+pub(super) fn copy(database: &Database, to: &Path) -> Result<(), String> {
+    let partial = to.with_extension("partial");
+    guarded(|| copy_tables(database, &partial))?.map_err(|error| error.to_string())?;
+    let in_place =
+        std::fs::rename(&partial, to).and_then(|()| std::fs::File::open(to.parent().unwrap_or(to))?.sync_all());
+    in_place.map_err(|error| error.to_string())
+}
+
+fn copy_tables(database: &Database, to: &Path) -> Result<(), redb::Error> {
+    if let Err(error) = std::fs::remove_file(to)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error.into());
+    }
+    let (from, copy) = (database.begin_read()?, Database::create(to)?);
+    let transaction = copy.begin_write()?;
+    copy_table(&from, &transaction, ITEMS)?;
+    copy_table(&from, &transaction, CHECKPOINTS)?;
+    copy_table(&from, &transaction, RECORDS)?;
+    copy_table(&from, &transaction, META)?;
+    Ok(transaction.commit()?)
+}
+
+fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<(), redb::Error> {
+    let mut copied = to.open_table(table)?;
+    for entry in from.open_table(table)?.iter()? {
+        let (key, value) = entry?;
+        copied.insert(key.value(), value.value())?;
+    }
+    Ok(())
 }
 
 /// redb asserts what its checksums let it assume; of a file that breaks the assumption it says so by a panic.

@@ -3,9 +3,10 @@
 //! Owns the bound on what waits for the disk. If the disk refuses, nothing is lost: the batch stays first in line and is tried again,
 //! on a database opened anew because redb takes no more after an I/O error.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redb::Database;
 use tokio::sync::mpsc;
@@ -22,6 +23,15 @@ pub(super) type Reopen = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Between attempts to tell an app whose channel is full.
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// The copy that a backup of the directory relies on.
+#[derive(Debug)]
+pub(super) struct Copying {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// How old it may be once something changed.
+    pub(super) every: Duration,
+}
 
 /// The handle's side.
 #[derive(Debug)]
@@ -44,16 +54,25 @@ struct Pending {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(database: Database, reopen: Reopen, events: mpsc::Sender<StoreEvent>) -> Self {
+    pub(super) fn start(
+        database: Database,
+        reopen: Reopen,
+        copying: Copying,
+        events: mpsc::Sender<StoreEvent>,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
-        let scribe = Scribe {
+        let mut scribe = Scribe {
             shared: Arc::clone(&shared),
             database: Some(database),
             reopen,
             events,
             untold: Vec::new(),
             is_failing: false,
+            copying,
+            copied: Instant::now(),
+            is_copy_old: false,
         };
+        scribe.copy();
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || scribe.run());
         // Without a thread nothing becomes durable; `close` says so.
         Self { shared, thread: Mutex::new(thread.ok()) }
@@ -147,18 +166,26 @@ struct Scribe {
     events: mpsc::Sender<StoreEvent>,
     untold: Vec<StoreEvent>,
     is_failing: bool,
+    copying: Copying,
+    copied: Instant,
+    is_copy_old: bool,
 }
 
 impl Scribe {
     /// Writes until the store is closed; false if something could not be written then.
     fn run(mut self) -> bool {
         loop {
-            let at_most = (!self.untold.is_empty()).then_some(TELL_AGAIN_AFTER);
+            let tell_again = (!self.untold.is_empty()).then_some(TELL_AGAIN_AFTER);
+            let copy_again = self.is_copy_old.then(|| self.copying.every.saturating_sub(self.copied.elapsed()));
+            let at_most = tell_again.into_iter().chain(copy_again).min();
             let (batch, is_closing) = self.shared.wait(at_most);
             let is_written = batch.is_empty() || self.write(batch);
             self.tell();
             if is_closing {
                 return is_written;
+            }
+            if self.is_copy_old && self.copied.elapsed() >= self.copying.every {
+                self.copy();
             }
             if !is_written {
                 self.shared.pause(RETRY_AFTER);
@@ -194,7 +221,18 @@ impl Scribe {
         };
         file::commit(&database, batch)?;
         self.database = Some(database);
+        self.is_copy_old = true;
         Ok(())
+    }
+
+    /// Between two transactions, so that it is one instant's.
+    fn copy(&mut self) {
+        let copied = self.database.as_ref().map(|database| file::copy(database, &self.copying.path));
+        if let Some(Err(reason)) = copied {
+            let path = self.copying.path.display();
+            tracing::warn!(%path, reason, "the copy for backups could not be written; a backup would get an older one");
+        }
+        (self.copied, self.is_copy_old) = (Instant::now(), false);
     }
 
     fn durable(&mut self, items: Vec<u64>) {
@@ -292,7 +330,9 @@ mod tests {
         let database = open().unwrap();
         file::load(&database, file.path()).unwrap();
         is_full.store(true, Ordering::SeqCst);
-        let writer = Writer::start(database, Box::new(open), sender);
+        let copies = tempfile::tempdir().unwrap();
+        let copying = Copying { path: copies.path().join("backup.redb"), every: Duration::from_secs(60) };
+        let writer = Writer::start(database, Box::new(open), copying, sender);
         writer.append(vec![(1, b"one".to_vec())]).unwrap();
         assert!(matches!(events.blocking_recv(), Some(StoreEvent::Failed { .. })));
         writer.append(vec![(2, b"two".to_vec())]).unwrap();

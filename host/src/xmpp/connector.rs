@@ -17,10 +17,10 @@ use tokio_xmpp::stanzastream::Connection;
 use tokio_xmpp::xmlstream::{
     FallibleStreamElement, ReadError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream,
 };
+use tombolo_core::model::{Account, TlsMode};
 use xmpp_parsers::starttls::{Nonza, Request};
 use xmpp_parsers::stream_features::StreamFeatures;
 
-use super::account::{Account, TlsMode};
 use super::filter::{Filter, Link};
 use super::sasl::{self, Protection};
 use super::{tls, wire};

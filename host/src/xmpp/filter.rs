@@ -19,6 +19,15 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use splitter::{Seen, Splitter};
 
+/// What tokio-xmpp would read of a server's bytes that arrive in pieces of this size. For fuzz targets; none: the stream is unusable.
+pub fn what_passes(bytes: &[u8], piece: usize) -> Option<Vec<u8>> {
+    let (mut splitter, mut out) = (Splitter::default(), Vec::new());
+    for piece in bytes.chunks(piece.max(1)) {
+        splitter.feed(piece, &mut out, &mut |_| {}).ok()?;
+    }
+    Some(out)
+}
+
 /// Bytes read at once: a TLS record.
 const CHUNK_BYTES: usize = 16 * 1024;
 

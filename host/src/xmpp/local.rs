@@ -1,21 +1,22 @@
 //! The private server: a Prosody as a child process, configured, started, watched and stopped by us.
 //!
 //! Owns its directory (configuration, data, our own account's password) and the process. It never touches a Prosody that
-//! the system runs, and listens on loopback only. Needs the `prosody` package installed.
+//! the system runs, and listens beyond loopback only with a certificate, and then with TLS only. Needs the `prosody` package installed.
 
 mod child;
 mod files;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jid::Jid;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
+use tombolo_core::model::account::{LocalServerSettings, reached_at};
+use tombolo_core::model::{Account, Secret, TlsMode};
 
-use super::account::{Account, Secret, TlsMode};
 use super::backoff::Backoff;
 use child::Server;
 use files::Files;
@@ -28,19 +29,6 @@ const OWN_RESOURCE: &str = "tombolo";
 const LASTING: Duration = Duration::from_secs(60);
 /// How often a port that was free and then was not is replaced by another one.
 const PORTS_TRIED: usize = 3;
-
-/// What the operator says of `[xmpp.local]`.
-#[derive(Clone, Debug)]
-pub struct LocalSettings {
-    /// Where everything of it lives, for instance `state/xmpp`. Made if missing.
-    pub directory: PathBuf,
-    /// The domain it serves, for instance `tombolo.localhost`.
-    pub domain: String,
-    /// Where clients connect; without it a free loopback port, the same one again while it is free.
-    pub listen: Option<SocketAddr>,
-    /// People's accounts: name and password. Our own, `bridge`, is not among them.
-    pub accounts: BTreeMap<String, Secret>,
-}
 
 /// What the child is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,37 +76,38 @@ pub struct LocalServer {
     files: Files,
     address: SocketAddr,
     state: watch::Receiver<LocalState>,
-    stopper: oneshot::Sender<()>,
+    orders: mpsc::Sender<Order>,
     task: tokio::task::JoinHandle<()>,
 }
 
-/// Writes the configuration, starts the child and waits until it answers.
-pub async fn start(settings: LocalSettings) -> Result<LocalServer, LocalError> {
-    if let Some(listen) = settings.listen.filter(|listen| !listen.ip().is_loopback()) {
-        let reason =
-            "it has no certificate, so it may not be reached from the network; for that, set up a server of its own";
+/// Writes the configuration into a directory (made if missing), starts the child and waits until it answers.
+pub async fn start(directory: &Path, settings: LocalServerSettings) -> Result<LocalServer, LocalError> {
+    if let Some(listen) = settings.listen.filter(|listen| !listen.ip().is_loopback() && settings.certificate.is_none())
+    {
+        let reason = "clients beyond this machine need TLS; give it a certificate and its key";
         return Err(LocalError::Settings(format!("listen = \"{listen}\" is no loopback address: {reason}")));
     }
-    let files = Files::prepare(&settings)?;
-    let (server, address) = first_start(&files, settings.listen).await?;
+    let files = Files::prepare(directory, settings)?;
+    let (server, address) = first_start(&files).await?;
     let (state_sender, state) = watch::channel(LocalState::Running);
-    let (stopper, stop) = oneshot::channel();
+    let (orders, ordered) = mpsc::channel(1);
     let watcher = Watcher { files: files.clone(), address, state: state_sender };
-    let task = tokio::spawn(watcher.run(server, stop));
+    let task = tokio::spawn(watcher.run(server, ordered));
     tracing::info!(%address, domain = files.domain, "private XMPP server started");
-    Ok(LocalServer { files, address, state, stopper, task })
+    Ok(LocalServer { files, address, state, orders, task })
 }
 
 /// A free port may be taken by somebody between looking and using.
-async fn first_start(files: &Files, listen: Option<SocketAddr>) -> Result<(Server, SocketAddr), LocalError> {
+async fn first_start(files: &Files) -> Result<(Server, SocketAddr), LocalError> {
     let mut attempt = 1;
     loop {
+        let listen = files.settings.listen;
         let address = match listen {
             Some(address) => address,
             None => files.free_address()?,
         };
         let configuration = files.write_configuration(address)?;
-        match Server::start(&configuration, address, &files.domain).await {
+        match Server::start(&configuration, reached_at(address), &files.domain).await {
             Ok(server) => return Ok((server, address)),
             Err(LocalError::NotStarted(_)) if listen.is_none() && attempt < PORTS_TRIED => attempt += 1,
             Err(error) => return Err(error),
@@ -127,7 +116,7 @@ async fn first_start(files: &Files, listen: Option<SocketAddr>) -> Result<(Serve
 }
 
 impl LocalServer {
-    /// Where clients connect.
+    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -135,13 +124,9 @@ impl LocalServer {
     /// Our own account on it, ready for [`super::session::spawn`].
     pub fn account(&self) -> Account {
         let jid = self.files.own_jid.with_resource_str(OWN_RESOURCE).map(Jid::from);
-        Account {
-            jid: jid.unwrap_or_else(|_| self.files.own_jid.clone().into()),
-            password: self.files.own_password.clone(),
-            server: Some(self.address.to_string()),
-            tls: TlsMode::Insecure,
-            ca: Vec::new(),
-        }
+        let jid = jid.unwrap_or_else(|_| self.files.own_jid.clone().into());
+        let password = self.files.own_password.clone();
+        way_to(&self.files.settings, self.address, jid, password)
     }
 
     /// What the child is doing, as it changes.
@@ -149,22 +134,36 @@ impl LocalServer {
         self.state.clone()
     }
 
-    /// People's accounts changed; they take effect at the next login, without a restart.
-    pub fn set_accounts(&self, accounts: BTreeMap<String, Secret>) -> Result<(), LocalError> {
-        let settings = LocalSettings {
-            directory: self.files.directory.clone(),
-            domain: self.files.domain.clone(),
-            listen: Some(self.address),
-            accounts,
-        };
-        Files::prepare(&settings).map(|_| ())
+    /// People's accounts may have changed, or the files of the certificate: they take effect at the next login, without a restart.
+    pub fn reload(&self, accounts: &BTreeMap<String, Secret>) -> Result<(), LocalError> {
+        self.files.write_accounts(accounts)?;
+        // Full: it is told already.
+        let _ = self.orders.try_send(Order::Reread);
+        Ok(())
     }
 
     /// Stops the child and waits until it is gone.
     pub async fn stop(self) {
-        drop(self.stopper);
+        drop(self.orders);
         let _ = self.task.await;
     }
+}
+
+/// How an account of the private server logs in, on this machine.
+pub fn way_to(settings: &LocalServerSettings, address: SocketAddr, jid: Jid, password: Secret) -> Account {
+    let server = Some(reached_at(address).into());
+    let (tls, ca) = match &settings.certificate {
+        Some(files) => (TlsMode::Required, vec![files.certificate.clone()]),
+        None => (TlsMode::Insecure, Vec::new()),
+    };
+    Account { jid, password, server, tls, ca }
+}
+
+/// What the child's watcher is told; that the channel is closed means: stop.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// Its files have changed.
+    Reread,
 }
 
 /// Starts the child again whenever it dies, until told to stop.
@@ -175,15 +174,21 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(self, server: Server, mut stop: oneshot::Receiver<()>) {
+    async fn run(self, server: Server, mut orders: mpsc::Receiver<Order>) {
         let mut backoff = Backoff::default();
         let (mut server, mut since) = (server, Instant::now());
         loop {
             let reason = tokio::select! {
                 reason = server.ended() => reason,
-                _ = &mut stop => {
-                    server.stop().await;
-                    break;
+                order = orders.recv() => match order {
+                    Some(Order::Reread) => {
+                        server.reread();
+                        continue;
+                    }
+                    None => {
+                        server.stop().await;
+                        break;
+                    }
                 }
             };
             if since.elapsed() >= LASTING {
@@ -191,7 +196,7 @@ impl Watcher {
             }
             server = tokio::select! {
                 server = self.start_again(reason, &mut backoff) => server,
-                _ = &mut stop => break,
+                () = closed(&mut orders) => break,
             };
             since = Instant::now();
         }
@@ -206,7 +211,7 @@ impl Watcher {
             self.state.send_replace(LocalState::Restarting { reason, retry_in });
             sleep(retry_in).await;
             let started = match self.files.write_configuration(self.address) {
-                Ok(configuration) => Server::start(&configuration, self.address, &self.files.domain).await,
+                Ok(configuration) => Server::start(&configuration, reached_at(self.address), &self.files.domain).await,
                 Err(error) => Err(error),
             };
             match started {
@@ -218,4 +223,9 @@ impl Watcher {
             }
         }
     }
+}
+
+/// Waits for the order to stop; what is started anew reads its files anyhow.
+async fn closed(orders: &mut mpsc::Receiver<Order>) {
+    while orders.recv().await.is_some() {}
 }

@@ -13,11 +13,11 @@ use sasl::common::scram::{Sha1, Sha256};
 use sasl::common::{ChannelBinding, Credentials};
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio_xmpp::xmlstream::{FallibleStreamElement, ReadError, StreamElementError, XmppStream, XmppStreamElement};
+use tombolo_core::model::Account;
 use xmpp_parsers::sasl::{Auth, Challenge, DefinedCondition, Failure, Nonza, Response};
 use xmpp_parsers::sasl_cb::Type;
 use xmpp_parsers::stream_features::StreamFeatures;
 
-use super::account::Account;
 use super::connector::ConnectError;
 
 /// Hash rounds that a server may ask for: ten times what servers ask for today, a second of work.
@@ -173,8 +173,8 @@ fn refused(reason: impl Into<String>) -> ConnectError {
 mod tests {
     use xmpp_parsers::sasl_cb::SaslChannelBinding;
 
-    use super::super::account::{Secret, TlsMode};
     use super::*;
+    use tombolo_core::model::{Secret, TlsMode};
 
     fn account() -> Account {
         let jid = jid::Jid::new("me@example.org").unwrap();

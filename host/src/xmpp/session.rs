@@ -12,10 +12,10 @@ use std::time::Duration;
 use jid::FullJid;
 use minidom::Element;
 use tokio::sync::{mpsc, oneshot};
+use tombolo_core::model::Account;
 use tombolo_core::model::limits::HANDED_OVER_STANZAS_MAX;
 use xmpp_parsers::stanza::Stanza;
 
-use super::account::Account;
 use driver::{Driver, Entry};
 
 /// A stanza to send.

@@ -3,7 +3,6 @@
 //! Owns resolution (SRV, RFC 6120 §3.2.1; addresses by the system) and the socket. Never speaks a byte of XMPP.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,8 +13,7 @@ use hickory_resolver::proto::rr::{Name, RData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-use super::account::{Account, TlsMode};
+use tombolo_core::model::{Account, TlsMode};
 
 /// How long one address may take to answer.
 const ADDRESS_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,7 +46,7 @@ async fn targets(account: &Account) -> Result<Vec<(String, u16)>, String> {
         TlsMode::Required | TlsMode::Insecure => ("_xmpp-client._tcp", 5222),
     };
     if let Some(server) = &account.server {
-        return split_server(server, default_port).map(|target| vec![target]);
+        return Ok(vec![(server.host.clone(), server.port.unwrap_or(default_port))]);
     }
     let domain = ascii_domain(account.jid.domain().as_str());
     if account.tls == TlsMode::Insecure || domain.parse::<std::net::IpAddr>().is_ok() {
@@ -60,24 +58,6 @@ async fn targets(account: &Account) -> Result<Vec<(String, u16)>, String> {
         }
         Some(records) => Ok(records.into_iter().filter(|(host, _)| !host.is_empty()).collect()),
         None => Ok(vec![(domain, default_port)]),
-    }
-}
-
-/// `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn split_server(server: &str, default_port: u16) -> Result<(String, u16), String> {
-    if let Ok(address) = server.parse::<SocketAddr>() {
-        return Ok((address.ip().to_string(), address.port()));
-    }
-    let bare = server.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse::<std::net::IpAddr>().is_ok() {
-        return Ok((bare.to_owned(), default_port));
-    }
-    match server.rsplit_once(':') {
-        None => Ok((server.to_owned(), default_port)),
-        Some((host, port)) => match port.parse() {
-            Ok(port) => Ok((host.to_owned(), port)),
-            Err(_) => Err(format!("server = \"{server}\": {port} is no port number")),
-        },
     }
 }
 
@@ -173,17 +153,6 @@ impl AsyncWrite for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn server_is_a_host_with_or_without_port() {
-        assert_eq!(split_server("h.example", 5222), Ok(("h.example".into(), 5222)));
-        assert_eq!(split_server("h.example:1", 5222), Ok(("h.example".into(), 1)));
-        assert_eq!(split_server("127.0.0.1:1", 5222), Ok(("127.0.0.1".into(), 1)));
-        assert_eq!(split_server("[::1]:1", 5222), Ok(("::1".into(), 1)));
-        assert_eq!(split_server("[::1]", 5222), Ok(("::1".into(), 5222)));
-        assert_eq!(split_server("::1", 5222), Ok(("::1".into(), 5222)));
-        assert!(split_server("h:port", 5222).is_err());
-    }
 
     #[test]
     fn domains_are_written_as_dns_wants_them() {

@@ -29,6 +29,7 @@ fn bridge(program: Arc<dyn Program>) -> (Bridge, Outputs) {
         settings_json: load::SETTINGS.to_owned(),
         limits,
         seed: 1,
+        secrets: Vec::new(),
         journal: None,
         checkpoint: None,
     };

@@ -234,12 +234,18 @@ pub fn free_port() -> Outcome<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// A directory that goes away with its value.
+/// With this variable set, what a failed test had in its directory is kept, and said where.
+pub const KEEP: &str = "TOMBOLO_KEEP";
+/// Marks a directory that was kept on purpose.
+const KEPT: &str = ".kept";
+
+/// A directory that goes away with its value; when its process was killed, with the next one.
 pub struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     /// A new empty directory below `parent`.
     pub fn new(parent: &Path, name: &str) -> Outcome<Self> {
+        sweep(parent);
         let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
         let path = parent.join(format!("{name}-{}-{nanos:x}", std::process::id()));
         std::fs::create_dir_all(&path)?;
@@ -254,9 +260,24 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Kept for a look after a failed test.
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.0);
+        if std::thread::panicking() && std::env::var_os(KEEP).is_some() {
+            let _ = std::fs::write(self.0.join(KEPT), "");
+            crate::say(&format!("kept for a look: {}", self.0.display()));
+            return;
+        }
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes what processes left that were killed; what was kept on purpose stays.
+fn sweep(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mut parts = name.rsplit('-');
+        let owner = parts.next().and_then(|_| parts.next()).and_then(|id| id.parse::<u32>().ok());
+        let is_orphan = owner.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists());
+        if is_orphan && !entry.path().join(KEPT).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -293,6 +314,19 @@ mod tests {
         process.expect("up", SOON).unwrap();
         process.stop();
         assert!(process.wait(SOON).is_some());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_with_the_next_and_what_was_kept_stays() {
+        let parent = Scratch::new(&crate::place::scratch().unwrap(), "sweep").unwrap();
+        let [left, kept, alive] = ["site-4194304-1", "site-4194304-2", &format!("site-{}-1", std::process::id())]
+            .map(|name| parent.path().join(name));
+        for directory in [&left, &kept, &alive] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        std::fs::write(kept.join(KEPT), "").unwrap();
+        let _next = Scratch::new(parent.path(), "next").unwrap();
+        assert_eq!((left.exists(), kept.exists(), alive.exists()), (false, true, true));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::timers::Timer;
 use super::{Asker, Hub, Owner};
 use crate::model::{Event, Failure, Field, NodeRef, ReasonCode, Setting, Timestamp, Value, limits};
 use crate::policy::{Access, ControlPermit, Denial};
-use crate::wire::control::{self, FormParameter, GetForm, Parameter, Refusal, Set};
+use crate::wire::control::{self, FormParameter, GetForm, Parameter, Refusal, Set, invalid};
 use crate::wire::form::Form;
 use crate::wire::{Dialect, StanzaFault};
 
@@ -341,6 +341,6 @@ fn setting(entry: &Entry, permit: &ControlPermit, given: &Parameter) -> Result<S
     let constraint = field.control.as_ref().ok_or_else(unknown)?;
     match is_allowed(field, constraint, &value) {
         true => Ok(Setting { field: index, value }),
-        false => Err(Refusal::Invalid(given.name.clone())),
+        false => Err(invalid(field)),
     }
 }

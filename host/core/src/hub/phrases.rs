@@ -94,8 +94,8 @@ pub(super) fn must_be(field: &Field) -> String {
 /// Why nothing was set. `field`: the parameter that the refusal names.
 pub(super) fn refused(refusal: &Refusal, field: Option<&Field>) -> String {
     match (refusal, field) {
-        (Refusal::Invalid(_) | Refusal::Syntax(_) | Refusal::WrongType(_), Some(field)) => must_be(field),
-        (Refusal::Invalid(name) | Refusal::Syntax(name) | Refusal::WrongType(name), None) => {
+        (Refusal::Invalid { .. } | Refusal::Syntax(_) | Refusal::WrongType(_), Some(field)) => must_be(field),
+        (Refusal::Invalid { parameter: name, .. } | Refusal::Syntax(name) | Refusal::WrongType(name), None) => {
             format!("{name} cannot be set to that.")
         }
         (Refusal::ParameterNotFound(name), _) => format!("There is no parameter {name} to set."),

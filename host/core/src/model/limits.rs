@@ -49,6 +49,9 @@ pub const CALL_DEADLINE_MS_MAX: u64 = 10_000;
 pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Memory in which the store keeps pages of its file, in bytes: the outbox is read only at the start.
 pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// How old the copy of the store that backups rely on may be once something changed, in milliseconds: writing it costs as much as a few
+/// hundred readings.
+pub const STORE_COPY_EVERY_MS: u64 = 60_000;
 /// Component files in the plugins directory: more is somebody else's directory.
 pub const PLUGIN_FILES_MAX: usize = 1024;
 /// How long a watched directory must be quiet before it is looked at, in milliseconds; also how long a file must keep its content.

@@ -8,5 +8,5 @@ mod request;
 
 pub(crate) use answer::code_of;
 pub use answer::{Answer, Refusal, condition_of, parameter_error, success};
-pub use parameter::{FormParameter, Given, form, parameter, parameter_of, type_of, typed};
+pub use parameter::{FormParameter, Given, form, invalid, parameter, parameter_of, takes, type_of, typed};
 pub use request::{GetForm, Parameter, Request, Set};

@@ -15,7 +15,7 @@ pub use build::{
     Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from,
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
-pub use mend::mend;
+pub use mend::{beyond_bounds, mend};
 pub use read::read;
 
 use super::{command, concentrator, control, discovery, muc, pubsub, qos, queue, roster, sensor, subscribe};

@@ -104,7 +104,7 @@ impl Actor {
             ledger: Ledger::new(settings.checkpoint),
             timers: Timers::default(),
             restarts: Restarts::default(),
-            journal: settings.journal.map(Journal::open),
+            journal: settings.journal.map(|path| Journal::open(path, settings.secrets)),
             batch: Vec::with_capacity(limits::EVENTS_PER_CALL_MAX),
             starts: 0,
             unheard: false,

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::str::FromStr;
 
 use jid::Jid;
+use tombolo_core::model::{Account, Secret, TlsMode};
 
 use super::super::{Exit, Login};
 use crate::admin;
-use crate::app::account::{of_client, tls};
 use crate::config::{self, Config, Xmpp};
-use crate::xmpp::{Account, Secret, TlsMode};
+use crate::xmpp::local::way_to;
 
 const PASSWORD: &str = "TOMBOLO_PASSWORD";
 
@@ -20,7 +20,7 @@ pub(super) async fn account(login: &Login) -> Result<Account, Exit> {
         None => configured(&login.config).await?,
     };
     if let Some(server) = &login.server {
-        account.server = Some(server.clone());
+        account.server = Some(server.parse().map_err(|error| Exit::Usage(format!("--server {error}")))?);
     }
     if let Some(mode) = &login.tls {
         account.tls = tls_mode(mode)?;
@@ -52,7 +52,7 @@ async fn configured(file: &Path) -> Result<Account, Exit> {
     if let Some(client) = client {
         let missing =
             || Exit::Usage(format!("[client] has no password; put it into the environment variable {PASSWORD}"));
-        return of_client(&client, std::env::var(PASSWORD).ok().map(Secret::new)).ok_or_else(missing);
+        return client.account(std::env::var(PASSWORD).ok().map(Secret::new)).ok_or_else(missing);
     }
     local(file, None).await?.ok_or_else(nobody)
 }
@@ -73,13 +73,13 @@ async fn local(file: &Path, wanted: Option<&Jid>) -> Result<Option<Account>, Exi
         Some(jid) if jid.domain().as_str() != local.domain.domain().as_str() => return Ok(None),
         Some(jid) => {
             let password = jid.node().and_then(|node| local.accounts.get(node.as_str()));
-            (jid.clone(), Secret::new(password.map_or("", config::Secret::expose)))
+            (jid.clone(), password.cloned().unwrap_or_else(|| Secret::new("")))
         }
         None => {
             let Some((name, password)) = local.accounts.iter().next() else { return Ok(None) };
             let jid = Jid::from_str(&format!("{name}@{}", local.domain))
                 .map_err(|error| Exit::Configuration(error.to_string()))?;
-            (jid, Secret::new(password.expose()))
+            (jid, password.clone())
         }
     };
     let not_running = |error| {
@@ -89,14 +89,16 @@ async fn local(file: &Path, wanted: Option<&Jid>) -> Result<Option<Account>, Exi
         ))
     };
     let status = admin::ask(&config.state).await.map_err(not_running)?;
-    Ok(Some(Account { jid, password, server: status.xmpp.server, tls: TlsMode::Insecure, ca: Vec::new() }))
+    let address = status.xmpp.server.and_then(|address| address.parse().ok());
+    let none = || Exit::Unreachable(format!("the service of {} runs without a server of its own", file.display()));
+    Ok(Some(way_to(local, address.ok_or_else(none)?, jid, password)))
 }
 
 fn tls_mode(mode: &str) -> Result<TlsMode, Exit> {
     match mode {
-        "required" => Ok(tls(config::TlsMode::Required)),
-        "direct" => Ok(tls(config::TlsMode::Direct)),
-        "insecure" => Ok(tls(config::TlsMode::Insecure)),
+        "required" => Ok(TlsMode::Required),
+        "direct" => Ok(TlsMode::Direct),
+        "insecure" => Ok(TlsMode::Insecure),
         other => Err(Exit::Usage(format!("--tls {other}: write required, direct or insecure"))),
     }
 }

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use tombolo_core::model::ValueType;
-
 /// A text of a device for a terminal: nothing in it moves the cursor, breaks a table or turns the direction of writing.
 pub(super) fn tame(text: &str) -> Cow<'_, str> {
     match text.chars().any(is_wild) {
@@ -31,21 +29,6 @@ pub(super) fn boolean(text: &str) -> &str {
         "on" | "yes" | "true" => "true",
         "off" | "no" | "false" => "false",
         _ => text,
-    }
-}
-
-/// What a value of a type is, with an example where it helps.
-pub(super) fn kind(value_type: ValueType) -> &'static str {
-    match value_type {
-        ValueType::Boolean => "true or false",
-        ValueType::Int32 | ValueType::Int64 => "a whole number",
-        ValueType::Quantity => "a number; write 21.5",
-        ValueType::Instant => "an instant; write 2026-01-31T12:00:00Z",
-        ValueType::Date => "a date; write 2026-01-31",
-        ValueType::TimeOfDay => "a time; write 12:30:00",
-        ValueType::Duration => "a duration; write PT1H30M",
-        ValueType::Colour => "a colour; write ff8000",
-        ValueType::Text | ValueType::Enumeration => "a text that is allowed",
     }
 }
 

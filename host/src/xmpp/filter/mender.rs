@@ -4,7 +4,7 @@
 
 use minidom::Element;
 use rxml::{Namespace, NcName};
-use tombolo_core::wire::stanza::mend;
+use tombolo_core::wire::stanza::{beyond_bounds, mend};
 use xmpp_parsers::stanza::Stanza;
 
 use super::splitter::{Head, Seen};
@@ -61,12 +61,18 @@ pub(super) fn stand_in(head: &Head) -> Verdict {
         return Verdict::Drop;
     }
     tracing::debug!(name = head.name, "stanza beyond bounds replaced");
-    mended(skeleton(&head.name, attribute))
+    let stand_in = beyond_bounds(skeleton(&head.name, attribute));
+    match Stanza::try_from(stand_in.clone()) {
+        Ok(_) => replace(&stand_in),
+        Err(_) => mended(stand_in),
+    }
 }
 
 fn stanza(element: Element) -> Verdict {
     let is_iq = element.name() == "iq";
     match Stanza::try_from(element.clone()) {
+        // The parser drops all payloads but one, and the sender would be told that all was done.
+        Ok(_) if is_iq && mend(element.clone()) != element => mended(element),
         Ok(_) if is_iq && carries_language(&element) => replace(&language_in_payload(element)),
         Ok(_) => Verdict::Pass,
         Err(error) => {

@@ -2,7 +2,9 @@
 
 use super::splitter::{Seen, Splitter};
 use minidom::Element;
+use rxml::{Namespace, NcName};
 use tombolo_core::model::limits::{STANZA_BYTES_MAX, STANZA_DEPTH_MAX};
+use tombolo_core::wire::stanza::{Condition, FaultKind, Kind, read};
 use xmpp_parsers::stanza::Stanza;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
@@ -82,6 +84,28 @@ fn a_stanza_that_is_too_deep_is_replaced_and_the_next_one_passes() {
     assert_eq!(out.len(), 2);
     assert!(out[0].has_child("unreadable", "urn:tombolo:unreadable"));
     assert_eq!(out[1].attr("id"), Some("2"));
+}
+
+#[test]
+fn what_is_too_much_is_refused_as_such() {
+    let large = "x".repeat(STANZA_BYTES_MAX + 10);
+    let out = elements(&format!("<iq type='set' id='1' from='a@b/c'><q xmlns='u:x'>{large}</q></iq>"));
+    let Kind::Unreadable(fault) = read(&out[0]).kind else { panic!("{:?}", out[0]) };
+    assert_eq!((fault.kind, fault.condition), (FaultKind::Modify, Condition::PolicyViolation));
+    assert!(fault.text.as_ref().unwrap().starts_with("A stanza has at most 524288 bytes, 64 levels"), "{fault:?}");
+}
+
+#[test]
+fn tabs_and_newlines_in_a_value_arrive_as_they_were() {
+    let value = "one\ttwo\nthree\r\nfour";
+    let mut message: Element =
+        "<message xmlns='jabber:client' from='a@b/c'><string xmlns='u:x'/></message>".parse().unwrap();
+    message.children_mut().next().unwrap().set_attr(Namespace::NONE, NcName::try_from("value").unwrap(), value);
+    // As the outbox keeps it, and as tokio-xmpp writes it.
+    let kept: Element = String::from(&message).parse().unwrap();
+    let written = String::from_utf8(xso::to_vec(&Stanza::try_from(kept).unwrap()).unwrap()).unwrap();
+    assert!(written.contains("one&#x9;two&#xa;three&#xd;&#xa;four"), "{written}");
+    assert_eq!(elements(&written)[0].children().next().unwrap().attr("value"), Some(value));
 }
 
 #[test]

@@ -84,12 +84,21 @@ impl Server {
         )
     }
 
-    /// Asks it to stop, and kills it if it does not.
-    pub(super) async fn stop(&mut self) {
+    /// Tells it to read its configuration and its certificates again.
+    pub(super) fn reread(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(pid, signal);
         }
+    }
+
+    /// Asks it to stop, and kills it if it does not.
+    pub(super) async fn stop(&mut self) {
+        self.signal(Signal::TERM);
         if timeout(STOPPING, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }

@@ -2,6 +2,7 @@
 //!
 //! Owns what is in them and who may read them. Starts nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,9 +12,10 @@ use std::path::{Path, PathBuf};
 use jid::BareJid;
 use rand::Rng;
 use rand::distr::Alphanumeric;
+use tombolo_core::model::Secret;
+use tombolo_core::model::account::LocalServerSettings;
 
-use super::super::account::Secret;
-use super::{LocalError, LocalSettings, OWN_NAME};
+use super::{LocalError, OWN_NAME};
 
 /// Letters and digits of our own password: 190 bits.
 const OWN_PASSWORD_LETTERS: usize = 32;
@@ -23,33 +25,35 @@ const OWN_PASSWORD_LETTERS: usize = 32;
 pub(super) struct Files {
     pub(super) directory: PathBuf,
     pub(super) domain: String,
+    pub(super) settings: LocalServerSettings,
     pub(super) own_jid: BareJid,
     pub(super) own_password: Secret,
 }
 
 impl Files {
     /// Makes the directory, our own password and the accounts.
-    pub(super) fn prepare(settings: &LocalSettings) -> Result<Self, LocalError> {
-        let own_jid = address(OWN_NAME, &settings.domain)?;
-        if settings.accounts.contains_key(OWN_NAME) {
-            return Err(LocalError::Settings(format!("accounts: `{OWN_NAME}` is tombolo's own; choose another name")));
-        }
-        let directory = absolute(&settings.directory)?;
+    pub(super) fn prepare(directory: &Path, settings: LocalServerSettings) -> Result<Self, LocalError> {
+        let domain = settings.domain.domain().to_string();
+        let own_jid = address(OWN_NAME, &domain)?;
+        let directory = absolute(directory)?;
         make_directory(&directory)?;
         // Empty; without it the server complains at each start.
         make_directory(&directory.join("certificates"))?;
         let own_password = own_password(&directory.join("password"))?;
-        let files = Self { domain: own_jid.domain().to_string(), directory, own_jid, own_password };
-        files.write_accounts(settings)?;
+        let files = Self { domain, directory, settings, own_jid, own_password };
+        files.write_accounts(&files.settings.accounts)?;
         Ok(files)
     }
 
-    /// Writes the accounts and removes those that are no longer in the settings. The server reads them at each login.
-    pub(super) fn write_accounts(&self, settings: &LocalSettings) -> Result<(), LocalError> {
+    /// Writes the accounts and removes those that are no longer wanted. The server reads them at each login.
+    pub(super) fn write_accounts(&self, accounts: &BTreeMap<String, Secret>) -> Result<(), LocalError> {
+        if accounts.contains_key(OWN_NAME) {
+            return Err(LocalError::Settings(format!("accounts: `{OWN_NAME}` is tombolo's own; choose another name")));
+        }
         let folder = self.directory.join("data").join(encoded(&self.domain)).join("accounts");
         make_directory(&folder)?;
         let mut kept = vec![self.write_account(&folder, &self.own_jid, &self.own_password)?];
-        for (name, password) in &settings.accounts {
+        for (name, password) in accounts {
             kept.push(self.write_account(&folder, &address(name, &self.domain)?, password)?);
         }
         for entry in fs::read_dir(&folder).map_err(file_error(&folder))?.flatten() {
@@ -70,7 +74,7 @@ impl Files {
     /// Writes the configuration for this address, and says where it is.
     pub(super) fn write_configuration(&self, address: SocketAddr) -> Result<PathBuf, LocalError> {
         let path = self.directory.join("prosody.cfg.lua");
-        write_private(&path, &configuration(&self.directory, &self.domain, address))?;
+        write_private(&path, &configuration(&self.directory, &self.settings, &self.domain, address))?;
         write_private(&self.directory.join("port"), &address.port().to_string())?;
         Ok(path)
     }
@@ -90,8 +94,12 @@ impl Files {
     }
 }
 
-fn configuration(directory: &Path, domain: &str, address: SocketAddr) -> String {
+fn configuration(directory: &Path, settings: &LocalServerSettings, domain: &str, address: SocketAddr) -> String {
     let quote_path = |path: &Path| quoted(&path.to_string_lossy());
+    let tls = settings.certificate.as_ref().map(|files| {
+        let (certificate, key) = (quote_path(&files.certificate), quote_path(&files.key));
+        format!("ssl = {{ certificate = {certificate}, key = {key} }}\n")
+    });
     format!(
         "-- Written by tombolo at each start; changes are lost.\n\
         daemonize = false\n\
@@ -110,13 +118,16 @@ fn configuration(directory: &Path, domain: &str, address: SocketAddr) -> String 
         https_ports = {{}}\n\
         network_settings = {{ nagle = false }}\n\
         smacks_max_queue_size = 10000\n\
-        modules_enabled = {{ \"disco\", \"roster\", \"saslauth\", \"blocklist\", \"pep\", \"smacks\", \"ping\", \"posix\" }}\n\
+        modules_enabled = {{ \"disco\", \"roster\", \"saslauth\", \"blocklist\", \"pep\", \"smacks\", \"ping\", \"posix\"{tls_module} }}\n\
         modules_disabled = {{ \"s2s\", \"s2s_auth_certs\" }}\n\
-        c2s_require_encryption = false\n\
+        c2s_require_encryption = {needs_tls}\n\
         allow_unencrypted_plain_auth = false\n\
         authentication = \"internal_plain\"\n\
         storage = \"internal\"\n\
-        VirtualHost {host}\n",
+        {tls}VirtualHost {host}\n",
+        tls_module = if tls.is_some() { ", \"tls\"" } else { "" },
+        needs_tls = tls.is_some(),
+        tls = tls.as_deref().unwrap_or_default(),
         pidfile = quote_path(&directory.join("prosody.pid")),
         data = quote_path(&directory.join("data")),
         certificates = quote_path(&directory.join("certificates")),
@@ -207,20 +218,23 @@ mod tests {
         assert_eq!(quoted("a\"b\\c\nd"), "\"a\\\"b\\\\c\\010d\"");
     }
 
+    fn settings(accounts: &[&str]) -> LocalServerSettings {
+        LocalServerSettings {
+            domain: BareJid::new("tombolo.localhost").unwrap(),
+            listen: None,
+            certificate: None,
+            accounts: accounts.iter().map(|name| ((*name).to_owned(), Secret::new("x"))).collect(),
+        }
+    }
+
     #[test]
     fn accounts_that_are_no_longer_wanted_go_and_our_password_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let mut settings = LocalSettings {
-            directory: directory.path().join("xmpp"),
-            domain: "tombolo.localhost".into(),
-            listen: None,
-            accounts: [("alice".to_owned(), Secret::new("x"))].into(),
-        };
-        let first = Files::prepare(&settings).unwrap();
-        let alice = directory.path().join("xmpp/data/tombolo%2elocalhost/accounts/alice.dat");
+        let place = directory.path().join("xmpp");
+        let first = Files::prepare(&place, settings(&["alice"])).unwrap();
+        let alice = place.join("data/tombolo%2elocalhost/accounts/alice.dat");
         assert!(alice.exists());
-        settings.accounts.clear();
-        let second = Files::prepare(&settings).unwrap();
+        let second = Files::prepare(&place, settings(&[])).unwrap();
         assert!(!alice.exists());
         assert_eq!(first.own_password, second.own_password);
     }
@@ -228,9 +242,6 @@ mod tests {
     #[test]
     fn our_own_name_is_not_for_people() {
         let directory = tempfile::tempdir().unwrap();
-        let accounts = [(OWN_NAME.to_owned(), Secret::new("x"))].into();
-        let settings =
-            LocalSettings { directory: directory.path().into(), domain: "a.localhost".into(), listen: None, accounts };
-        assert!(Files::prepare(&settings).is_err());
+        assert!(Files::prepare(directory.path(), settings(&[OWN_NAME])).is_err());
     }
 }

@@ -13,11 +13,11 @@ use minidom::Element;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_xmpp::stanzastream::{Connection, Event, StanzaToken, StreamEvent};
+use tombolo_core::model::Account;
 use tombolo_core::model::limits::UNACKNOWLEDGED_STANZAS_MAX;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 
-use super::super::account::Account;
 use super::super::backoff::Backoff;
 use super::super::connector::{self, ConnectError};
 use super::super::outbox::Outbox;

@@ -14,8 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
+use tombolo_core::model::account::{CertificateFiles, LocalServerSettings};
+use tombolo_core::model::{Account, Secret, TlsMode};
 
-use super::super::{Account, Item, LocalServer, LocalSettings, Secret, Session, SessionEvent, TlsMode, local, spawn};
+use super::super::{Item, LocalServer, Session, SessionEvent, local, spawn};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,13 +30,20 @@ pub(super) struct Place {
 impl Place {
     pub(super) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = LocalSettings {
-            directory: directory.path().join("xmpp"),
-            domain: "tombolo.localhost".into(),
-            listen: None,
-            accounts: [("alice".to_owned(), Secret::new("wonder\"land\\"))].into(),
-        };
-        let server = local::start(settings).await.unwrap_or_else(|error| panic!("this test needs a Prosody: {error}"));
+        Self::start_with(directory, None, None).await
+    }
+
+    /// The same, listening there and with that certificate.
+    pub(super) async fn start_with(
+        directory: TempDir,
+        listen: Option<SocketAddr>,
+        certificate: Option<CertificateFiles>,
+    ) -> Self {
+        let accounts = [("alice".to_owned(), Secret::new("wonder\"land\\"))].into();
+        let domain = jid::BareJid::new("tombolo.localhost").unwrap();
+        let settings = LocalServerSettings { domain, listen, certificate, accounts };
+        let started = local::start(&directory.path().join("xmpp"), settings).await;
+        let server = started.unwrap_or_else(|error| panic!("this test needs a Prosody: {error}"));
         Self { server, directory }
     }
 
@@ -148,7 +157,7 @@ impl Proxy {
 
     /// The account by way of the proxy.
     pub(super) fn before(&self, account: Account) -> Account {
-        Account { server: Some(self.address.to_string()), ..account }
+        Account { server: Some(self.address.into()), ..account }
     }
 }
 
@@ -218,18 +227,18 @@ impl Custom {
         Account {
             jid: Jid::new("me@tls.test/here").unwrap(),
             password: Secret::new("secret"),
-            server: Some(format!("127.0.0.1:{port}")),
+            server: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()),
             tls,
             ca: ca.iter().map(|file| self.directory.path().join(file)).collect(),
         }
     }
 }
 
-async fn free_port() -> u16 {
+pub(super) async fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port()
 }
 
-/// A CA and a certificate of `tls.test` signed by it: `ca.pem`, `cert.pem`, `key.pem`.
+/// A CA and a certificate of `tls.test` and `tombolo.localhost` signed by it: `ca.pem`, `cert.pem`, `key.pem`.
 pub(super) fn make_certificates(directory: &Path) {
     let run = |arguments: &str| {
         let output = std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output();
@@ -238,7 +247,11 @@ pub(super) fn make_certificates(directory: &Path) {
     };
     run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=Test");
     run("req -newkey rsa:2048 -nodes -keyout key.pem -out cert.csr -subj /CN=tls.test");
-    std::fs::write(directory.join("ext"), "subjectAltName=DNS:tls.test\nbasicConstraints=CA:FALSE\n").unwrap();
+    std::fs::write(
+        directory.join("ext"),
+        "subjectAltName=DNS:tls.test,DNS:tombolo.localhost\nbasicConstraints=CA:FALSE\n",
+    )
+    .unwrap();
     run("x509 -req -in cert.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile ext");
 }
 

@@ -1,7 +1,12 @@
 //! Logging in, being refused, and who is trusted.
 
-use super::super::{SessionEvent, TlsMode};
-use super::kit::{Client, Custom, Place, make_certificates, numbered};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tombolo_core::model::account::{CertificateFiles, LocalServerSettings};
+use tombolo_core::model::{Account, Secret, TlsMode};
+
+use super::super::SessionEvent;
+use super::kit::{Client, Custom, Place, free_port, make_certificates, numbered};
 
 const TLS: &str = "modules_enabled={\"disco\",\"saslauth\",\"smacks\",\"tls\",\"posix\"} c2s_require_encryption=true\n\
     ssl={ key=\"{D}/key.pem\", certificate=\"{D}/cert.pem\" } c2s_direct_tls_ports={ {DIRECT} }\n\
@@ -53,7 +58,7 @@ async fn what_was_handed_over_is_sent_before_the_session_closes() {
 #[tokio::test]
 async fn a_wrong_password_is_told() {
     let place = Place::start().await;
-    let account = super::super::Account { password: super::super::Secret::new("wrong"), ..place.alice() };
+    let account = Account { password: Secret::new("wrong"), ..place.alice() };
     let mut client = Client::spawn(account);
     match client.next().await {
         SessionEvent::AuthenticationFailed { reason, retry_in } => {
@@ -69,10 +74,9 @@ async fn a_wrong_password_is_told() {
 #[tokio::test]
 async fn accounts_can_change_while_the_server_runs() {
     let place = Place::start().await;
-    place.server.set_accounts([("carol".to_owned(), super::super::Secret::new("x"))].into()).unwrap();
+    place.server.reload(&[("carol".to_owned(), Secret::new("x"))].into()).unwrap();
     let jid = jid::Jid::new("carol@tombolo.localhost/a").unwrap();
-    let mut carol =
-        Client::spawn(super::super::Account { jid, password: super::super::Secret::new("x"), ..place.alice() });
+    let mut carol = Client::spawn(Account { jid, password: Secret::new("x"), ..place.alice() });
     assert_eq!(carol.online().await, "carol@tombolo.localhost/a");
     let mut alice = Client::spawn(place.alice());
     assert!(refusal(&mut alice).await.contains("not-authorized"));
@@ -80,9 +84,39 @@ async fn accounts_can_change_while_the_server_runs() {
 }
 
 #[tokio::test]
+async fn who_comes_from_the_network_needs_tls_and_so_do_we() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificates(directory.path());
+    let file = |name: &str| directory.path().join(name);
+    let files = CertificateFiles { certificate: file("cert.pem"), key: file("key.pem") };
+    let ca = file("ca.pem");
+    let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, free_port().await));
+    let place = Place::start_with(directory, Some(listen), Some(files)).await;
+    let bridge = Client::present(place.server.account()).await;
+    let reached = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())).into());
+    assert_eq!((place.server.address(), place.server.account().server), (listen, reached));
+    let mut alice = Client::spawn(Account { ca: vec![ca], ..place.alice() });
+    assert_eq!(alice.online().await, "alice@tombolo.localhost/there");
+    let mut careless = Client::spawn(Account { tls: TlsMode::Insecure, ..place.alice() });
+    assert!(refusal(&mut careless).await.contains("requires TLS"));
+    bridge.session.close().await;
+    place.server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_nobody_comes_from_the_network() {
+    let directory = tempfile::tempdir().unwrap();
+    let domain = jid::BareJid::new("tombolo.localhost").unwrap();
+    let listen = Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, free_port().await)));
+    let settings = LocalServerSettings { domain, listen, certificate: None, accounts: [].into() };
+    let refusal = super::super::local::start(directory.path(), settings).await.unwrap_err();
+    assert!(refusal.to_string().contains("give it a certificate"), "{refusal}");
+}
+
+#[tokio::test]
 async fn an_unreachable_server_is_told_with_the_reason() {
     let place = Place::start().await;
-    let account = super::super::Account { server: Some("127.0.0.1:1".into()), ..place.alice() };
+    let account = Account { server: Some("127.0.0.1:1".parse().unwrap()), ..place.alice() };
     let mut client = Client::spawn(account);
     match client.next().await {
         SessionEvent::Offline { reason, .. } => assert!(reason.contains("127.0.0.1:1"), "{reason}"),
@@ -112,10 +146,8 @@ async fn a_server_with_a_certificate_of_its_own_is_trusted_by_ca_and_only_then()
 async fn a_certificate_for_another_name_is_refused() {
     let server = Custom::start(make_certificates, &format!("{TLS}\nVirtualHost \"other.test\"")).await;
     for ca in ["ca.pem", "cert.pem"] {
-        let account = super::super::Account {
-            jid: jid::Jid::new("me@other.test").unwrap(),
-            ..server.account(TlsMode::Required, &[ca])
-        };
+        let account =
+            Account { jid: jid::Jid::new("me@other.test").unwrap(), ..server.account(TlsMode::Required, &[ca]) };
         let mut client = Client::spawn(account);
         let reason = refusal(&mut client).await;
         assert!(reason.contains("not valid for name"), "{reason}");

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::super::{Item, LocalState, SendError, Session, SessionEvent, TlsMode};
+use tombolo_core::model::TlsMode;
+
+use super::super::{Item, LocalState, SendError, Session, SessionEvent};
 use super::kit::{Client, Custom, Place, Proxy, Receiving, Tally, numbered, shared};
 
 /// Hands over numbered messages as fast as the session takes them.
@@ -217,7 +219,7 @@ async fn a_server_without_stream_management_is_served_too() {
     let server =
         Custom::start(|_| {}, "modules_enabled={\"disco\",\"saslauth\",\"posix\"} c2s_require_encryption=false").await;
     let account = server.account(TlsMode::Insecure, &[]);
-    let proxy = Proxy::start(account.server.as_deref().unwrap().parse().unwrap(), "\u{0}").await;
+    let proxy = Proxy::start(account.server.as_ref().unwrap().to_string().parse().unwrap(), "\u{0}").await;
     let mut client = Client::present(proxy.before(account)).await;
     for round in 0..3 {
         client.send(Some(round), &numbered("me@tls.test/here", round));

@@ -162,7 +162,7 @@ impl Hub {
         refusal: &Refusal,
     ) -> Outcome {
         let name = match refusal {
-            Refusal::Invalid(name) | Refusal::Syntax(name) | Refusal::WrongType(name) => Some(name),
+            Refusal::Invalid { parameter: name, .. } | Refusal::Syntax(name) | Refusal::WrongType(name) => Some(name),
             _ => None,
         };
         let entry = self.registry.find(&node).and_then(|key| self.registry.get(key));

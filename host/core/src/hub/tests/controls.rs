@@ -102,9 +102,18 @@ fn nothing_is_sent_unless_everything_is_right() {
             format!("{ND}<db n='setpoint' v='20'/><db n='temperature' v='1'/>"),
             "modify item-not-found [paramError temperature: Parameter not found.]",
         ),
-        (format!("{ND}<db n='setpoint' v='4.9'/>"), "modify bad-request [paramError setpoint: Value not valid.]"),
-        (format!("{ND}<db n='setpoint' v='30.1'/>"), "modify bad-request [paramError setpoint: Value not valid.]"),
-        (format!("{ND}<e n='mode' v='boost' t=''/>"), "modify bad-request [paramError mode: Value not valid.]"),
+        (
+            format!("{ND}<db n='setpoint' v='4.9'/>"),
+            "modify bad-request [paramError setpoint: Value not valid; it takes a number from 5 to 30.]",
+        ),
+        (
+            format!("{ND}<db n='setpoint' v='30.1'/>"),
+            "modify bad-request [paramError setpoint: Value not valid; it takes a number from 5 to 30.]",
+        ),
+        (
+            format!("{ND}<e n='mode' v='boost' t=''/>"),
+            "modify bad-request [paramError mode: Value not valid; it takes one of auto, off.]",
+        ),
         (
             format!("{ND}<b n='setpoint' v='true'/>"),
             "modify bad-request [paramError setpoint: Invalid parameter type.]",
@@ -252,5 +261,8 @@ fn a_pattern_holds_back_what_does_not_fit_it() {
     world.act("home", Action::PutNode(Box::new(node(5, "sign", None, Readout::Reported, vec![text]))));
     let set = |value: &str| set_nf(&format!("<nd id='sign'/><s n='name' v='{value}'/>"));
     assert!(world.set(ALICE, &set("exit"))[0].ends_with("0=exit"));
-    assert_eq!(world.set(ALICE, &set("EXIT")), ["alice error modify bad-request [paramError name: Value not valid.]"]);
+    assert_eq!(
+        world.set(ALICE, &set("EXIT")),
+        ["alice error modify bad-request [paramError name: Value not valid; it takes a text like [a-z]+.]"]
+    );
 }

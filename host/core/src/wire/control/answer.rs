@@ -38,7 +38,12 @@ pub enum Refusal {
     /// The text is no value of its type.
     Syntax(String),
     /// Outside of range, pattern or members.
-    Invalid(String),
+    Invalid {
+        /// Which.
+        parameter: String,
+        /// What it takes instead, as [`super::parameter::takes`] says it.
+        takes: String,
+    },
     /// The request makes no sense.
     BadRequest(String),
     /// Not built.
@@ -89,7 +94,9 @@ impl Refusal {
             Self::ParameterNotFound(name) => (modify(Condition::ItemNotFound, "Parameter not found."), Some(name)),
             Self::WrongType(name) => (StanzaFault::bad_request("Invalid parameter type."), Some(name)),
             Self::Syntax(name) => (StanzaFault::bad_request("Syntax error."), Some(name)),
-            Self::Invalid(name) => (StanzaFault::bad_request("Value not valid."), Some(name)),
+            Self::Invalid { parameter, takes } => {
+                (StanzaFault::bad_request(format!("Value not valid; it takes {takes}.")), Some(parameter))
+            }
             Self::BadRequest(text) => (StanzaFault::bad_request(text), None),
             Self::NotImplemented => (StanzaFault::not_implemented(), None),
             Self::Locked => (StanzaFault::new(FaultKind::Wait, Condition::Conflict), None),
@@ -185,7 +192,12 @@ mod tests {
             (Refusal::ParameterNotFound(name()), FaultKind::Modify, Condition::ItemNotFound, "Parameter not found."),
             (Refusal::WrongType(name()), FaultKind::Modify, Condition::BadRequest, "Invalid parameter type."),
             (Refusal::Syntax(name()), FaultKind::Modify, Condition::BadRequest, "Syntax error."),
-            (Refusal::Invalid(name()), FaultKind::Modify, Condition::BadRequest, "Value not valid."),
+            (
+                Refusal::Invalid { parameter: name(), takes: "5 to 30".to_owned() },
+                FaultKind::Modify,
+                Condition::BadRequest,
+                "Value not valid; it takes 5 to 30.",
+            ),
         ] {
             for dialect in Dialect::ALL {
                 let fault = StanzaFault::from_element(&reread(&refusal.to_fault(dialect).to_element()));
@@ -208,7 +220,7 @@ mod tests {
         assert_eq!(code(Refusal::ParameterNotFound("a".to_owned())), "NotFound");
         assert_eq!(code(Refusal::Locked), "Locked");
         assert_eq!(code(Refusal::NotImplemented), "NotImplemented");
-        assert_eq!(code(Refusal::Invalid("a".to_owned())), "FormError");
+        assert_eq!(code(Refusal::Syntax("a".to_owned())), "FormError");
         assert_eq!(code(Refusal::from(&Failure::new(ReasonCode::Timeout, "Slow."))), "OtherError");
         assert_eq!(Refusal::Forbidden.to_fault(Dialect::Nf).beside, None);
     }

@@ -144,6 +144,38 @@ fn has_alpha(current: Option<&Value>) -> bool {
     matches!(current, Some(Value::Text(text)) if text.len() == 8)
 }
 
+/// The refusal of a value that this field does not take, and what it takes instead.
+pub fn invalid(field: &Field) -> Refusal {
+    let shown = form_field(&FormParameter { field, current: None, page: "" });
+    Refusal::Invalid { parameter: field.name.clone(), takes: takes(&shown) }
+}
+
+/// What a form's field takes, for people: its options, its range, its pattern, or its type.
+pub fn takes(field: &FormField) -> String {
+    let kind = match type_of(field) {
+        ValueType::Boolean => "true or false",
+        ValueType::Int32 | ValueType::Int64 => "a whole number",
+        ValueType::Quantity => "a number",
+        ValueType::Instant => "an instant, as 2026-01-31T12:00:00Z",
+        ValueType::Date => "a date, as 2026-01-31",
+        ValueType::TimeOfDay => "a time, as 12:30:00",
+        ValueType::Duration => "a duration, as PT1H30M",
+        ValueType::Colour => "a colour, as ff8000",
+        ValueType::Text | ValueType::Enumeration => "a text",
+    };
+    if is_closed(field) {
+        let options: Vec<&str> = field.options.iter().map(|choice| choice.value.as_str()).collect();
+        return format!("one of {}", options.join(", "));
+    }
+    match field.validation.as_ref().map(|validation| &validation.method) {
+        Some(Method::Range { min: Some(min), max: Some(max) }) => format!("{kind} from {min} to {max}"),
+        Some(Method::Range { min: Some(min), max: None }) => format!("{kind} from {min} on"),
+        Some(Method::Range { min: None, max: Some(max) }) => format!("{kind} up to {max}"),
+        Some(Method::Regex(pattern)) if kind == "a text" => format!("a text like {pattern}"),
+        _ => kind.to_owned(),
+    }
+}
+
 /// The client's side: text that a person gave, as the parameter that the form's field asks for.
 ///
 /// With short names a member of an enumeration goes back as a form's text: its element wants the name of the enumeration's type, which no form
@@ -151,7 +183,7 @@ fn has_alpha(current: Option<&Value>) -> bool {
 pub fn typed(field: &FormField, text: &str, dialect: Dialect) -> Result<Parameter, Refusal> {
     let name = field.var.clone();
     if is_closed(field) && field.options.iter().all(|choice| choice.value != text) {
-        return Err(Refusal::Invalid(name));
+        return Err(Refusal::Invalid { parameter: name, takes: takes(field) });
     }
     if field.field_type == "list-single" && field.validation.is_none() && !dialect.is_long() {
         return Ok(Parameter { name, given: Given::Written(text.to_owned()) });
@@ -377,7 +409,8 @@ mod tests {
             typed(&mode, "Auto", Dialect::Xmpp).unwrap().given,
             given(Value::Text("Auto".to_owned()), ValueType::Text)
         );
-        assert_eq!(typed(&mode, "Manual", Dialect::Nf), Err(Refusal::Invalid("P".to_owned())));
+        let refused = Refusal::Invalid { parameter: "P".to_owned(), takes: "one of Auto".to_owned() };
+        assert_eq!(typed(&mode, "Manual", Dialect::Nf), Err(refused));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use minidom::rxml::Namespace;
 use minidom::{Element, Node};
 
 use super::super::{ns, xml, xml::Tag};
-use super::fault::StanzaFault;
+use super::fault::{Condition, StanzaFault};
 use super::read::fault_of;
+use crate::model::limits;
 
 /// Sender of what came from an address that is none. It must not become a stanza without sender: that would be our own server's.
 const NOBODY: &str = "unreadable.invalid";
@@ -30,6 +31,30 @@ pub fn mend(mut stanza: Element) -> Element {
         "message" => message(stanza),
         _ => presence(stanza),
     }
+}
+
+/// What stands for a stanza that was too large or too deep to be kept; of it there is only what it began with.
+pub fn beyond_bounds(head: Element) -> Element {
+    match (head.name(), head.attr("type")) {
+        ("iq", Some("get" | "set")) => {
+            let mut stand_in = unreadable(&head, &too_much());
+            if let Some(why) = stand_in.children_mut().next() {
+                // RFC 6120 §8.3.3.12: it is well formed, and our rule forbids it.
+                xml::set(why, "condition", Condition::PolicyViolation.as_str());
+            }
+            mend(stand_in)
+        }
+        _ => mend(head),
+    }
+}
+
+fn too_much() -> String {
+    format!(
+        "A stanza has at most {} bytes, {} levels and {} bytes in one start tag.",
+        limits::STANZA_BYTES_MAX,
+        limits::STANZA_DEPTH_MAX,
+        limits::START_TAG_BYTES_MAX
+    )
 }
 
 /// Text between the children of a stanza means nothing.

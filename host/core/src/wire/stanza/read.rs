@@ -104,9 +104,15 @@ fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Reques
         (kind, "pubsub", ns::PUBSUB) | (kind, _, ns::QUEUE) => {
             queue::Request::parse(payload, kind == Some("set")).map(Request::Queue)
         }
-        (_, "unreadable", ns::UNREADABLE) => Err(StanzaFault::bad_request(payload.text())),
+        (_, "unreadable", ns::UNREADABLE) => Err(unreadable(payload)),
         _ => Ok(Request::Unknown),
     }
+}
+
+/// What [`super::mend`] wrote about a stanza that it could not keep as it was.
+fn unreadable(payload: &Element) -> StanzaFault {
+    let condition = payload.attr("condition").and_then(Condition::from_name).unwrap_or(Condition::BadRequest);
+    StanzaFault::new(FaultKind::Modify, condition).with_text(payload.text())
 }
 
 /// The error of an iq. COMPAT: slixmpp's devices send theirs without `<error>`; the code of the generation of 2013 says what they mean.

@@ -211,6 +211,7 @@ pub fn settings() -> BridgeSettings {
         settings_json: "{}".into(),
         limits: InstanceLimits::default(),
         seed: 1,
+        secrets: Vec::new(),
         journal: None,
         checkpoint: None,
     }
