@@ -12,6 +12,8 @@ mod foreign;
 mod local;
 #[path = "e2e/malformed.rs"]
 mod malformed;
+#[path = "e2e/mirror.rs"]
+mod mirror;
 #[path = "e2e/outages.rs"]
 mod outages;
 #[path = "e2e/people.rs"]

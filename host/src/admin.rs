@@ -100,6 +100,21 @@ pub struct BridgeStatus {
     pub restarts: u32,
     /// Events that wait for it.
     pub mailbox: usize,
+    /// Whose things it is shown.
+    #[serde(default)]
+    pub mirrored: Vec<MirrorStatus>,
+}
+
+/// Somebody whose things a bridge is shown, at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    /// Who.
+    pub jid: String,
+    /// `present`, `met` while it is being looked at, `away`, `refused` where it does not let us see it, `unsuitable` where it speaks
+    /// nothing that we know.
+    pub state: String,
+    /// How many things the bridge is shown.
+    pub things: usize,
 }
 
 /// One plugin file at one instant.

@@ -189,6 +189,7 @@ impl App {
     fn add_bridges(&mut self, mut checkpoints: std::collections::BTreeMap<String, State>) {
         for (name, bridge) in &self.config.bridges {
             self.hub.bridge_added(name, name, now());
+            self.hub.mirror(name, bridge.mirror.clone(), now());
             self.bridges.add(name, bridge.clone(), checkpoints.remove(name));
         }
         for gone in checkpoints.keys() {
@@ -248,7 +249,12 @@ impl App {
             }
         }
         let has_more = self.outbox.pump(&self.session);
-        self.bridges.flush() || has_more
+        let waits = self.bridges.flush() || has_more;
+        // Who missed something of what is mirrored, and has room again, is told everything anew.
+        for bridge in self.bridges.take_unsure() {
+            self.hub.mapper_started(&bridge, now());
+        }
+        waits
     }
 
     /// Hands an event to a bridge. What is refused and somebody waits for is answered here.

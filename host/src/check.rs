@@ -1,7 +1,7 @@
 //! Whether a configuration would work: plugins, their settings and their grants, looked at without starting anything.
 
 use crate::app::{complaints, trial};
-use crate::config::Config;
+use crate::config::{Bridge, Config, Xmpp};
 use crate::reload::plugin_files;
 use tombolo_core::hub::How;
 use tombolo_core::policy::Policy;
@@ -55,6 +55,7 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
     let unused = files.keys().filter(|name| !config.bridges.values().any(|bridge| bridge.plugin == **name));
     findings.notes.extend(unused.map(|name| format!("plugin {name} is used by no bridge")));
     findings.notes.extend(unread(config));
+    findings.notes.extend(unruled_mirrors(config));
     if config.allow.is_empty() {
         findings.notes.push("there is no [[allow]] rule: nobody may see anything".into());
     }
@@ -70,4 +71,19 @@ fn unread(config: &Config) -> impl Iterator<Item = String> {
         }
         _ => None,
     })
+}
+
+/// Our own things are mirrored under the rules that name our own account: without one, there is nothing to see.
+fn unruled_mirrors(config: &Config) -> Vec<String> {
+    let own = match &config.xmpp {
+        Xmpp::Client(client) => client.jid.to_bare(),
+        Xmpp::Component(_) | Xmpp::Local(_) => return Vec::new(),
+    };
+    let policy = Policy::new(config.allow.clone());
+    let mirrors_own = |bridge: &Bridge| bridge.mirror.iter().any(|entry| entry.jid == own);
+    let bridges = config.bridges.iter().filter(|(_, bridge)| mirrors_own(bridge) && !policy.knows(&own));
+    let note = |name: &String| {
+        format!("bridge {name} mirrors our own {own}, whom no [[allow]] rule names: it will be shown nothing")
+    };
+    bridges.map(|(name, _)| note(name)).collect()
 }

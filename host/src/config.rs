@@ -11,6 +11,7 @@ mod allow;
 mod bridges;
 mod document;
 mod error;
+mod mirror;
 mod pem;
 mod publish;
 mod queues;

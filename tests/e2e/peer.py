@@ -160,6 +160,28 @@ class Peer(slixmpp.ClientXMPP):
         self.send_message(mto=command["to"], mbody=command["body"], mtype="chat")
         return {}
 
+    async def do_device(self, command):
+        """Becomes a device itself: one node with a temperature and a relay that can be set, as slixmpp's own classes have it."""
+        from slixmpp.plugins.xep_0323.device import Device as Sensor
+        from slixmpp.plugins.xep_0325.device import Device as Control
+
+        class Relay(Control):
+            def _set_field_value(self, name, value):
+                super()._set_field_value(name, value)
+                sensor._add_field_momentary_data(name, value)
+                tell(event="set", name=name, value=value)
+
+        node = command["node"]
+        sensor, control = Sensor(node), Relay(node)
+        sensor._add_field("Temperature", "numeric", unit="C")
+        sensor._add_field("relay", "boolean")
+        sensor._add_field_momentary_data("Temperature", command["temperature"])
+        sensor._add_field_momentary_data("relay", "false")
+        control._add_control_field("relay", "boolean", "false")
+        self.plugin["xep_0323"].register_node(nodeId=node, device=sensor, commTimeout=20)
+        self.plugin["xep_0325"].register_node(nodeId=node, device=control, commTimeout=20)
+        return {}
+
     async def do_raw(self, command):
         self.send_raw(command["xml"])
         return {}

@@ -18,6 +18,7 @@ mod discover;
 mod errands;
 mod friends;
 mod lookup;
+mod mirror;
 mod phrases;
 mod publish;
 mod queues;
@@ -37,6 +38,7 @@ use std::collections::{BTreeMap, VecDeque};
 use addresses::Peer;
 pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
+pub use mirror::{Mirror, MirroredThings};
 pub use publish::{How, Password, Promise, RoomRule, Rule as PublishRule};
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
@@ -158,10 +160,15 @@ pub struct Hub {
     queues: queues::Queues,
     publisher: publish::Publisher,
     assured: assured::Assured,
+    mirrors: mirror::Mirrors,
     timers: timers::Timers,
     /// What mappers were asked and have not completed.
     requests: BTreeMap<u64, Owner>,
     outputs: VecDeque<Output>,
+    /// What we sent to ourselves; it comes in again without leaving.
+    own: VecDeque<Element>,
+    /// Of the last call.
+    now: Timestamp,
     numbers: u64,
     items: u64,
 }
@@ -202,9 +209,12 @@ impl Hub {
             receipts: receipts::Receipts::default(),
             publisher: publish::Publisher::default(),
             assured: assured::Assured::default(),
+            mirrors: mirror::Mirrors::default(),
             timers: timers::Timers::default(),
             requests: BTreeMap::new(),
             outputs: VecDeque::new(),
+            own: VecDeque::new(),
+            now: Timestamp::default(),
             numbers: 0,
             config,
         };
@@ -217,6 +227,7 @@ impl Hub {
 
     /// Everything that arrives on the XMPP session.
     pub fn handle_stanza(&mut self, stanza: &Element, now: Timestamp) {
+        self.now = now;
         let incoming = stanza::read(stanza);
         let Ok(at) = self.addressed(incoming.to) else { return };
         if at.is_some() && incoming.from.is_none() {
@@ -265,7 +276,9 @@ impl Hub {
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Chat(chat) => self.chat(&from, &chat, now),
             Message::Bounce(fault) if fault.kind != stanza::FaultKind::Wait => self.drop_peer(&from),
-            Message::Bounce(_) | Message::Sensor(_) | Message::Node(_) | Message::Published(_) | Message::Other => {}
+            Message::Sensor(answer) => self.remote_says(&from.jid, answer, now),
+            Message::Node(event) => self.remote_node_event(&from.jid, *event, now),
+            Message::Bounce(_) | Message::Published(_) | Message::Other => {}
         }
     }
 
@@ -344,7 +357,9 @@ impl Hub {
 
     /// A new session is bound; not for one that was resumed.
     pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
+        self.now = now;
         self.config.me = Some(me);
+        self.mirrors_lost(now);
         self.asks_lost(now);
         self.greet(now);
         self.publisher_online(now);
@@ -352,9 +367,12 @@ impl Hub {
 
     /// The component is connected: its domain is ours from now on.
     pub fn component_online(&mut self, now: Timestamp) {
+        self.now = now;
+        self.mirrors_lost(now);
         self.asks_lost(now);
         self.greet(now);
         self.publisher_online(now);
+        self.mirrors_begin(now);
     }
 
     /// The session is gone and was not resumed: nobody is known to be online. Readouts and subscriptions live on, since their answers
@@ -365,6 +383,7 @@ impl Hub {
 
     /// Other rules are in force: whatever is alive is checked against them.
     pub fn rules_changed(&mut self, policy: Policy, now: Timestamp) {
+        self.now = now;
         self.config.policy = policy;
         self.recheck_readouts(now);
         self.recheck_subscriptions();
@@ -374,6 +393,7 @@ impl Hub {
 
     /// The time of [`Hub::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = now;
         use timers::Timer;
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
@@ -391,6 +411,7 @@ impl Hub {
                 Timer::Lane(number) => self.lane_due(number, now),
                 Timer::Announce => self.announce_due(now),
                 Timer::Room(number) => self.room_due(number, now),
+                Timer::Remote(number) => self.remote_due(number, now),
             }
         }
     }
@@ -402,7 +423,20 @@ impl Hub {
 
     /// The next thing to be done.
     pub fn poll_output(&mut self) -> Option<Output> {
+        // What we say to ourselves is heard before anybody else hears what comes of it.
+        while let Some(stanza) = self.own.pop_front() {
+            self.handle_stanza(&stanza, self.now);
+        }
         self.outputs.pop_front()
+    }
+
+    /// Whether a stanza is for ourselves; then it is on its way.
+    fn keeps(&mut self, stanza: &Element) -> bool {
+        let Some(me) = self.me().filter(|me| stanza::is_for(stanza, me)) else {
+            return false;
+        };
+        self.own.push_back(stanza::received(stanza.clone(), &me));
+        true
     }
 
     /// Who asked for a presence subscription and waits for the operator's decision.
@@ -477,16 +511,22 @@ impl Hub {
     }
 
     /// A message that must survive a crash; gives its item.
-    fn durable_message(&mut self, to: &Peer, payload: Element) -> u64 {
+    /// None for ourselves: what is mirrored here is shown at once and kept by nobody.
+    fn durable_message(&mut self, to: &Peer, payload: Element) -> Option<u64> {
         let item = self.item();
         let stanza = stanza::message(Some(&to.jid), &format!("t{item:x}"), payload);
         let stanza = stanza::sent_from(stanza, to.at.as_ref());
+        if self.keeps(&stanza) {
+            return None;
+        }
         self.outputs.push_back(Output::Stanza { item: Some(item), stanza });
-        item
+        Some(item)
     }
 
     fn send(&mut self, stanza: Element) {
-        self.outputs.push_back(Output::Stanza { item: None, stanza });
+        if !self.keeps(&stanza) {
+            self.outputs.push_back(Output::Stanza { item: None, stanza });
+        }
     }
 
     /// From our own address, whoever we are.

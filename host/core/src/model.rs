@@ -15,7 +15,7 @@ pub use bridge::{Action, Event};
 pub use fault::{Failure, ReasonCode};
 pub use field::{Constraint, Field, FieldKinds, Quality};
 pub use jid::{BareJid, FullJid, Jid};
-pub use node::{Command, Node, NodeRef, NodeState, Readout};
+pub use node::{Command, HOPS, Node, NodeRef, NodeState, ORIGIN, Readout};
 pub use now::Timestamp;
 pub use reading::{FieldValue, NodeReading, Reading, Sample, Setting};
 pub use value::{Decimal, Value, ValueType};

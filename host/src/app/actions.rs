@@ -32,12 +32,6 @@ impl App {
                 self.store.checkpoint(bridge, state);
             }
             Action::Http { id, .. } => self.tell(bridge, Event::HttpDone { id, outcome: Err(not_supported("http")) }),
-            Action::ControlThing { id, .. } => {
-                self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) })
-            }
-            Action::ReadThing { id, .. } => {
-                self.tell(bridge, Event::Done { id, outcome: Err(not_supported("mirror")) })
-            }
             Action::SendTo { .. } | Action::HttpReply { .. } => {
                 tracing::warn!(bridge, "a mapper answered on a socket that this version of the host does not have");
             }
@@ -48,7 +42,9 @@ impl App {
             | Action::NodeState { .. }
             | Action::Report(_)
             | Action::NodeFailed { .. }
-            | Action::Complete { .. } => self.hub.handle_bridge(bridge, action, now()),
+            | Action::Complete { .. }
+            | Action::ControlThing { .. }
+            | Action::ReadThing { .. } => self.hub.handle_bridge(bridge, action, now()),
         }
     }
 
@@ -78,10 +74,12 @@ impl App {
             Output::Started { version, hash, why } => {
                 tracing::info!(bridge, plugin, version, hash = short(&hash), ?why, "plugin started");
                 slot.runs(version, hash);
+                self.hub.mapper_started(bridge, now());
             }
             Output::Swapped { pause_us, version, hash } => {
                 tracing::info!(bridge, plugin, version, hash = short(&hash), pause_us, "plugin swapped");
                 slot.runs(version, hash);
+                self.hub.mapper_started(bridge, now());
             }
             Output::SwapFailed { reason } => {
                 tracing::error!(bridge, plugin, reason, "plugin refused");

@@ -48,6 +48,8 @@ pub(crate) struct Running {
     pub(crate) is_stopping: bool,
     /// What the mailbox did not take; bounded by what the bridge was promised.
     backlog: VecDeque<Event>,
+    /// It missed something of the things of others: once it has room, it is told everything anew.
+    is_unsure: bool,
 }
 
 /// All of them.
@@ -206,7 +208,8 @@ impl Bridges {
         };
         let bridge = spawn(settings, program, self.out.clone(), system_clock());
         let (version, hash) = (package.description.version.clone(), package.hash.to_string());
-        slot.running = Some(Running { bridge, version, hash, is_stopping: false, backlog: VecDeque::new() });
+        slot.running =
+            Some(Running { bridge, version, hash, is_stopping: false, backlog: VecDeque::new(), is_unsure: false });
         slot.set("running", None);
         Ok(())
     }
@@ -216,9 +219,19 @@ impl Bridges {
     pub(crate) fn offer(&mut self, name: &str, event: Event) -> Option<Event> {
         let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return Some(event) };
         // A `stored` is bounded by the receipts that the mapper itself gave out, and losing one would hold its device up for ever.
-        let is_owed = matches!(event, Event::Stored(_) | Event::Wanted(_) | Event::Unwanted(_) | Event::Closed { .. });
+        // A `done` is bounded by the requests of the mapper's own.
+        let is_owed = matches!(
+            event,
+            Event::Stored(_) | Event::Wanted(_) | Event::Unwanted(_) | Event::Closed { .. } | Event::Done { .. }
+        );
+        let is_of_thing = matches!(
+            event,
+            Event::ThingAppeared(_) | Event::ThingChanged(_) | Event::ThingVanished(_) | Event::ThingReported { .. }
+        );
         if !running.backlog.is_empty() {
-            if running.backlog.len() >= limits::MAILBOX_EVENTS_MAX && !is_owed {
+            let room = if is_of_thing { limits::THING_EVENTS_WAITING_MAX } else { limits::MAILBOX_EVENTS_MAX };
+            if running.backlog.len() >= room && !is_owed {
+                running.is_unsure |= is_of_thing;
                 return Some(event);
             }
             running.backlog.push_back(event);
@@ -232,6 +245,13 @@ impl Bridges {
             }
             Err(TrySendError::Closed(event)) => Some(event),
         }
+    }
+
+    /// Bridges that missed something of the things of others and have room again.
+    pub(crate) fn take_unsure(&mut self) -> Vec<String> {
+        let has_room = |running: &mut Running| running.backlog.is_empty() && std::mem::take(&mut running.is_unsure);
+        let slots = self.slots.iter_mut();
+        slots.filter_map(|(name, slot)| has_room(slot.running.as_mut()?).then(|| name.clone())).collect()
     }
 
     /// Tries again what did not fit. Whether something still waits.

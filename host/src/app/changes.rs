@@ -145,6 +145,7 @@ impl App {
             self.config.bridges.iter().filter(changed).map(|(name, bridge)| (name.clone(), bridge.clone())).collect();
         for (name, bridge) in entering {
             self.hub.bridge_added(&name, &name, now());
+            self.hub.mirror(&name, bridge.mirror.clone(), now());
             let has_to_stop = self.stop_bridge(&name);
             self.bridges.change(&name, bridge);
             if !has_to_stop {

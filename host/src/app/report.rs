@@ -2,8 +2,8 @@
 
 use super::App;
 use super::actions::short;
-use crate::admin::{BridgeStatus, PluginStatus, QueueStatus, Status};
-use tombolo_core::hub::QueueThings;
+use crate::admin::{BridgeStatus, MirrorStatus, PluginStatus, QueueStatus, Status};
+use tombolo_core::hub::{MirroredThings, QueueThings};
 
 impl App {
     pub(super) fn status(&self) -> Status {
@@ -19,6 +19,7 @@ impl App {
             nodes: things.bridges.iter().find(|bridge| bridge.name == *name).map_or(0, |bridge| bridge.nodes.len()),
             connections: counts.get(name).map_or(0, |counts| counts.open),
             restarts: slot.restarts,
+            mirrored: self.hub.mirrored(name).into_iter().map(mirrored).collect(),
             mailbox: slot.running.as_ref().map_or(0, super::bridges::Running::waiting),
         });
         let plugins = self.catalog.iter().map(|(name, plugin)| PluginStatus {
@@ -45,4 +46,8 @@ impl App {
 
 fn queue(queue: QueueThings) -> QueueStatus {
     QueueStatus { name: queue.name, items: queue.items, waiting: queue.waiting }
+}
+
+fn mirrored(remote: MirroredThings) -> MirrorStatus {
+    MirrorStatus { jid: remote.jid.to_string(), state: remote.state.to_owned(), things: remote.things }
 }

@@ -99,6 +99,9 @@ fn print(status: &Status) {
         if let Some(reason) = &bridge.reason {
             say(format_args!("          {}", reason.replace('\n', "\n          ")));
         }
+        for mirror in &bridge.mirrored {
+            say(format_args!("          mirrors {}: {}, {} things", mirror.jid, mirror.state, mirror.things));
+        }
     }
     for plugin in &status.plugins {
         let version = plugin.version.as_deref().unwrap_or("-");

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tombolo_core::hub::Mirror;
 use tombolo_core::model::limits;
 use tombolo_core::policy::{Grant, Grants, Scheme};
 use toml::de::DeValue;
@@ -13,7 +14,7 @@ use toml::de::DeValue;
 use super::document::{Field, Line, Section};
 use super::pem::{Identity, Pem};
 use super::secret::{Secret, is_reference};
-use super::{suggest, units};
+use super::{mirror, suggest, units};
 
 /// One plugin at work.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Bridge {
     pub line: Line,
     /// The plugin's file name without `.wasm`.
     pub plugin: String,
+    /// Whose things its mapper is shown.
+    pub mirror: Vec<Mirror>,
     /// What it may reach, by the name that the plugin asks for.
     pub endpoints: BTreeMap<String, Endpoint>,
     /// The plugin's own.
@@ -124,9 +127,7 @@ impl Bridge {
     fn read(mut section: Section<'_>) -> Option<Self> {
         let line = section.line();
         let plugin = section.require("plugin", "\"mqtt\"").and_then(|field| plugin(&field));
-        if let Some(field) = section.take("mirror") {
-            field.complain("mirrors are not supported by this version; remove the line");
-        }
+        let mirror = section.take("mirror").map(|field| mirror::read(&field));
         let endpoints = section.take("endpoints").and_then(|field| field.section());
         let endpoints = endpoints.map(|section| read_endpoints(&section));
         let settings = section.take("settings").map(|field| Settings::read(&field));
@@ -135,6 +136,7 @@ impl Bridge {
         Some(Self {
             line,
             plugin: plugin?,
+            mirror: mirror.unwrap_or_else(|| Some(Vec::new()))?,
             endpoints: endpoints.unwrap_or_default(),
             settings: settings.unwrap_or_else(Settings::empty),
             limits: limits.unwrap_or_default(),

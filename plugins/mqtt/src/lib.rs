@@ -15,9 +15,9 @@ mod commands;
 mod mapping;
 mod session;
 
-use codec::Publish;
+use codec::{Publish, Qos};
 use commands::Commands;
-use mapping::{Arrival, Change, Mapping, Memory, SCHEMA, Settings};
+use mapping::{Arrival, Change, Mapping, Memory, SCHEMA, Settings, Things, ThingsMemory};
 use session::{Output, Phase, Session, Sink, Timer};
 
 const ENDPOINT: &str = "broker";
@@ -36,6 +36,8 @@ const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub struct Mqtt {
     session: Session,
     mapping: Mapping,
+    /// Of others, shown at the broker.
+    things: Things,
     commands: Commands,
     is_checkpoint_set: bool,
     /// Whether the nodes' states can be known.
@@ -47,6 +49,8 @@ pub struct Mqtt {
 struct Saved {
     session: session::State,
     mapping: Memory,
+    #[serde(default)]
+    things: ThingsMemory,
     #[serde(default)]
     commands: Commands,
     #[serde(default)]
@@ -75,17 +79,20 @@ impl Mapper for Mqtt {
             Some(saved) if is_swap => Self {
                 session: Session::resume(settings.options(), saved.session),
                 mapping: Mapping::new(&settings, saved.mapping, &mut out)?,
+                things: Things::new(&settings, saved.things, true),
                 commands: saved.commands,
                 is_checkpoint_set: saved.is_checkpoint_set,
                 is_reachable: saved.is_reachable,
             },
             Some(saved) => {
                 let session = Session::recover(settings.options(), saved.session, input.seed, &input.connections);
-                Self::afresh(session, Mapping::new(&settings, saved.mapping, &mut out)?)
+                let things = Things::new(&settings, saved.things, false);
+                Self::afresh(session, Mapping::new(&settings, saved.mapping, &mut out)?, things)
             }
             None => {
                 let session = Session::new(settings.options(), input.seed);
-                let fresh = Self::afresh(session, Mapping::new(&settings, Memory::default(), &mut out)?);
+                let things = Things::new(&settings, ThingsMemory::default(), false);
+                let fresh = Self::afresh(session, Mapping::new(&settings, Memory::default(), &mut out)?, things);
                 // The broker will know us by the client id that was just drawn: it has to outlive a crash from the first packet on.
                 fresh.write_checkpoint(&mut out);
                 fresh
@@ -101,7 +108,7 @@ impl Mapper for Mqtt {
     fn handle(&mut self, now: Timestamp, event: Event, out: &mut Actions) {
         match event {
             Event::Data(Data { connection, bytes }) => {
-                let mut sink = ToMapping { mapping: &mut self.mapping, now, out };
+                let mut sink = ToMapping { mapping: &mut self.mapping, things: &mut self.things, now, out };
                 self.session.handle_data(connection, bytes, &mut sink);
             }
             Event::Stored(receipt) => self.session.handle_stored(receipt),
@@ -120,6 +127,10 @@ impl Mapper for Mqtt {
             Event::Cancelled(request) => {
                 self.commands.cancel(request).into_iter().for_each(|token| self.session.cancel(token));
             }
+            Event::ThingAppeared(thing) | Event::ThingChanged(thing) => self.things.put(&thing),
+            Event::ThingVanished(number) => self.things.remove(number),
+            Event::ThingReported(reading) => self.things.report(&reading),
+            Event::Done(done) => self.things.done(done.id, done.outcome, out),
             // Every node is answered from its last report; the host does not ask.
             Event::Read(read) => out.complete(read.id),
             Event::Invoke(invoke) => {
@@ -137,6 +148,7 @@ impl Mapper for Mqtt {
         let saved = Saved {
             session: self.session.state().clone(),
             mapping: self.mapping.memory(),
+            things: self.things.memory(true),
             commands: self.commands.clone(),
             is_checkpoint_set: self.is_checkpoint_set,
             is_reachable: self.is_reachable,
@@ -151,8 +163,9 @@ impl Mapper for Mqtt {
 }
 
 impl Mqtt {
-    fn afresh(session: Session, mapping: Mapping) -> Self {
-        Self { session, mapping, commands: Commands::default(), is_checkpoint_set: false, is_reachable: false }
+    fn afresh(session: Session, mapping: Mapping, things: Things) -> Self {
+        let commands = Commands::default();
+        Self { session, mapping, things, commands, is_checkpoint_set: false, is_reachable: false }
     }
 
     fn set_reachable(&mut self, is_reachable: bool, out: &mut Actions) {
@@ -188,6 +201,8 @@ impl Mqtt {
     /// Subscriptions of the version before and of its settings become those of this one; what stays is not asked for again.
     fn reconcile(&mut self) {
         let mut wanted = self.mapping.filters();
+        wanted.extend(self.things.filters());
+        self.things.take_changes();
         wanted.extend(self.mapping.take_changes().into_iter().filter_map(|change| match change {
             Change::Subscribe(topic, qos) => Some((topic, qos)),
             Change::Unsubscribe(_) => None,
@@ -226,12 +241,20 @@ impl Mqtt {
                 Change::Unsubscribe(topic) => self.session.unsubscribe(&topic),
             }
         }
+        for (topic, is_wanted) in self.things.take_changes() {
+            match is_wanted {
+                true => self.session.subscribe(&topic, Qos::AtLeastOnce),
+                false => self.session.unsubscribe(&topic),
+            }
+        }
+        self.things.flush(&mut self.session);
         while self.session.has_outputs() {
             for output in self.session.take_outputs() {
                 self.act(output, now, out);
             }
+            self.things.flush(&mut self.session);
         }
-        if self.mapping.flush(out) {
+        if self.mapping.flush(out) | self.things.take_dirty() {
             self.set_checkpoint(out);
         }
     }
@@ -247,6 +270,7 @@ impl Mqtt {
             Output::Online => {
                 out.cancel_timer(GRACE_TIMER);
                 self.set_reachable(true, out);
+                self.things.handle_online();
                 self.set_checkpoint(out);
             }
             Output::Offline => {
@@ -254,6 +278,9 @@ impl Mqtt {
                 out.set_timer(GRACE_TIMER, GRACE_MS);
             }
             Output::Delivered { token, outcome } => {
+                if self.things.delivered(token, &outcome, out) {
+                    return;
+                }
                 if let Some(echo) = self.commands.end(token, outcome, out) {
                     self.mapping.assume(&echo, now, out);
                 }
@@ -277,6 +304,7 @@ impl Mqtt {
         let saved = Saved {
             session: self.session.state().checkpoint(),
             mapping: self.mapping.memory(),
+            things: self.things.memory(false),
             commands: Commands::default(),
             is_checkpoint_set: false,
             is_reachable: false,
@@ -315,6 +343,7 @@ fn write_state(saved: &Saved) -> State {
 /// Hands messages from the session to the mapping.
 struct ToMapping<'a> {
     mapping: &'a mut Mapping,
+    things: &'a mut Things,
     now: Timestamp,
     out: &'a mut Actions,
 }
@@ -322,6 +351,9 @@ struct ToMapping<'a> {
 impl Sink for ToMapping<'_> {
     fn handle_message(&mut self, publish: &Publish<'_>, receipt: Option<u64>) -> u32 {
         let Publish { topic, payload, retain: is_retained, .. } = *publish;
+        if self.things.hear(topic, payload, is_retained, self.out).is_some() {
+            return 0;
+        }
         let arrival = Arrival { topic, payload, receipt, is_retained, now: self.now };
         self.mapping.handle(&arrival, self.out)
     }

@@ -20,6 +20,7 @@ mod registry;
 mod settings;
 mod spec;
 mod template;
+mod things;
 mod value;
 
 use declared::Declared;
@@ -29,6 +30,7 @@ pub(crate) use hash::number_of;
 use registry::Registry;
 pub(crate) use registry::{Arrival, Change, Echo};
 pub(crate) use settings::{SCHEMA, Settings};
+pub(crate) use things::{Memory as ThingsMemory, Things};
 
 /// What a newer build needs to show the same nodes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -6,3 +6,4 @@ mod discovered;
 mod mangled;
 mod session;
 mod swap;
+mod things;

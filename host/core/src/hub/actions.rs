@@ -10,9 +10,10 @@ use crate::model::{Action, Event, Failure, Node, NodeState, Timestamp};
 use crate::wire::concentrator::NodeEvents;
 
 impl Hub {
-    /// What a bridge's mapper asks for, as far as it is the hub's: `PutNode`, `RemoveNode`, `NodeState`, `Report`, `NodeFailed` and
-    /// `Complete`. Others are ignored.
+    /// What a bridge's mapper asks for, as far as it is the hub's: `PutNode`, `RemoveNode`, `NodeState`, `Report`, `NodeFailed`,
+    /// `Complete`, `ControlThing` and `ReadThing`. Others are ignored.
     pub fn handle_bridge(&mut self, bridge: &str, action: Action, now: Timestamp) {
+        self.now = now;
         match action {
             Action::Report(report) => self.report(bridge, report, now),
             Action::PutNode(node) => self.put_node(bridge, *node, now),
@@ -24,17 +25,21 @@ impl Hub {
                 }
             }
             Action::Complete { id, outcome } => self.completed(id, outcome, now),
+            Action::ControlThing { id, thing, settings } => self.control_thing(bridge, id, thing, &settings, now),
+            Action::ReadThing { id, thing } => self.read_thing(bridge, id, thing, now),
             _ => {}
         }
     }
 
     /// A bridge is there. Again for one that is there already: its label changes, nothing else.
     pub fn bridge_added(&mut self, name: &str, label: &str, now: Timestamp) {
+        self.now = now;
         self.registry.add_source(name, label, now);
     }
 
     /// A bridge has left the configuration. Not for a swap or restart of its plugin: then the nodes stay.
     pub fn bridge_removed(&mut self, name: &str, now: Timestamp) {
+        self.now = now;
         for key in self.registry.keys_of(name) {
             let removed = self.removed(key);
             self.subscriptions_lose(key);
@@ -47,11 +52,13 @@ impl Hub {
         self.controls_lose_bridge(name);
         self.receipts.forget(name);
         self.registry.remove_source(name);
+        self.mirror(name, Vec::new(), now);
     }
 
     /// A bridge has stopped working, for instance in quarantine: what it was asked is answered as failed, and its nodes and their last
     /// values stay, as offline, until it declares them anew.
     pub fn bridge_down(&mut self, name: &str, now: Timestamp) {
+        self.now = now;
         self.readouts_lose_bridge(name, now);
         self.controls_lose_bridge(name);
         let numbers: Vec<u32> = self.registry.nodes_of(name).map(|(_, entry)| entry.node.number).collect();
@@ -88,6 +95,9 @@ impl Hub {
     }
 
     fn put_node(&mut self, bridge: &str, node: Node, now: Timestamp) {
+        if self.mirrors.is_echo(bridge, &node) {
+            return self.complain(bridge, format!("node `{}` is what the bridge is shown itself", node.id));
+        }
         if let Some(displaced) = self.registry.displaced_by(bridge, &node) {
             self.remove_one(displaced, now);
         }

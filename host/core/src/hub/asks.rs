@@ -9,13 +9,14 @@ use jid::Jid;
 use minidom::Element;
 
 use super::Hub;
+use super::mirror::Asked;
 use super::timers::Timer;
 use crate::model::{Timestamp, limits};
 use crate::wire::stanza::{Condition, FaultKind, StanzaFault, request};
 use crate::wire::{ns, roster};
 
 /// Why something was asked; one case for each asker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Purpose {
     /// Who our contacts are.
     Roster,
@@ -25,6 +26,10 @@ pub(super) enum Purpose {
     RoomOpen(u64),
     /// Whether we are still in a room.
     RoomPing(u64),
+    /// A thing that is mirrored.
+    Remote(Box<Asked>),
+    /// Whatever the answer is, nobody minds.
+    Nothing,
 }
 
 /// What came of an ask: the payload of a result, or why there is none.
@@ -97,9 +102,14 @@ impl Hub {
         }
     }
 
-    /// The session is another: answers to what was asked in the last one will not come.
+    /// The session is another: answers to what was asked in the last one will not come, except our own.
     pub(super) fn asks_lost(&mut self, now: Timestamp) {
-        for (number, ask) in std::mem::take(&mut self.asks.0) {
+        let me = self.me();
+        let (own, lost) =
+            std::mem::take(&mut self.asks.0).into_iter().partition(|(_, ask)| ask.to.is_some() && ask.to == me);
+        self.asks.0 = own;
+        let lost: BTreeMap<u64, Ask> = lost;
+        for (number, ask) in lost {
             self.timers.cancel(ask.deadline, Timer::Ask(number));
             self.ask_ended(ask.purpose, Err(no_answer("The connection broke before the answer.")), now);
         }
@@ -117,7 +127,10 @@ impl Hub {
                 {
                     self.roster_changed(roster::parse(&payload));
                 }
+                self.mirrors_begin(now);
             }
+            Purpose::Remote(asked) => self.remote_answered(*asked, outcome, now),
+            Purpose::Nothing => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use jid::BareJid;
 
 use super::addresses::Peer;
 use super::lookup::{Place, not_found, refusal, shown_in};
+use super::mirror::OFFLINE;
 use super::registry::{Entry, NodeKey, UNION};
 use super::{Asker, Hub};
 use crate::model::{NodeRef, NodeState, Timestamp, Value, limits};
@@ -267,5 +268,7 @@ fn messages(entry: &Entry) -> Vec<NodeMessage> {
         NodeState::Error => (MessageKind::Error, "The device reports an error."),
         NodeState::Offline => (MessageKind::Error, "The device is offline."),
     };
-    vec![NodeMessage { at: entry.changed, kind, event_id: String::new(), text: text.to_owned() }]
+    // The family has no health for it, so that whoever mirrors the node has to be told here.
+    let event_id = if entry.node.state == NodeState::Offline { OFFLINE } else { "" };
+    vec![NodeMessage { at: entry.changed, kind, event_id: event_id.to_owned(), text: text.to_owned() }]
 }

@@ -96,6 +96,16 @@ impl Friends {
         matches!(self.roster.get(&Contact::of(peer)), Some(Subscription::From | Subscription::Both))
     }
 
+    /// The resources of a peer that are online; what each can do is not remembered.
+    pub(super) fn resources(&self, peer: &BareJid) -> BTreeMap<Jid, Option<String>> {
+        self.online.keys().filter(|one| one.bare() == *peer).map(|one| (one.jid.clone(), None)).collect()
+    }
+
+    /// Whether the peer is sent our presence.
+    pub(super) fn is_shown(&self, contact: &Contact) -> bool {
+        matches!(self.roster.get(contact), Some(Subscription::From | Subscription::Both))
+    }
+
     /// Whether we are sent the peer's presence.
     pub(super) fn sees(&self, contact: &Contact) -> bool {
         matches!(self.roster.get(contact), Some(Subscription::To | Subscription::Both))
@@ -130,6 +140,7 @@ impl Hub {
     /// Presence of a peer.
     pub(super) fn presence_changed(&mut self, from: &Peer, what: &Presence, now: Timestamp) {
         let contact = Contact::of(from);
+        self.remote_presence(&from.jid, what, now);
         match what {
             Presence::Available { caps } => {
                 let is_slixmpp = caps.as_ref().is_some_and(|caps| caps.is_slixmpp());
@@ -159,8 +170,10 @@ impl Hub {
     }
 
     fn asked_for_presence(&mut self, contact: Contact) {
+        // Whoever is mirrored must be able to tell when we come and go; that allows it nothing.
+        let is_mirrored = self.mirrors.names(&contact.jid);
         let decided = self.decisions.of(&contact.jid);
-        if self.is_welcome(&contact.jid) || decided == Some(true) {
+        if self.is_welcome(&contact.jid) || is_mirrored || decided == Some(true) {
             self.approve(&contact);
         } else if decided == Some(false) {
             self.decline(&contact);

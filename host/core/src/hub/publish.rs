@@ -294,7 +294,7 @@ impl Hub {
                 }
                 (_, Some(channel)) => items.extend(self.post(channel, payload, is_durable, now)),
                 (How::Message { to, .. }, None) if is_durable => {
-                    items.push(self.durable_message(&self.reader(to), payload));
+                    items.extend(self.durable_message(&self.reader(to), payload));
                 }
                 (How::Message { to, .. }, None) => self.message(&self.reader(to), payload),
                 (_, None) => {}

@@ -144,7 +144,7 @@ impl Hub {
     fn send_notice(&mut self, notice: &Notice, is_durable: bool) -> Vec<u64> {
         let messages = sensor::split(notice.profile, &notice.id, &notice.readings, true);
         match is_durable {
-            true => messages.into_iter().map(|message| self.durable_message(&notice.caller, message)).collect(),
+            true => messages.into_iter().filter_map(|message| self.durable_message(&notice.caller, message)).collect(),
             false => {
                 self.messages(&notice.caller, messages);
                 Vec::new()

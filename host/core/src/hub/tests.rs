@@ -10,6 +10,7 @@ mod concentrator;
 mod controls;
 mod discover;
 mod friends;
+mod mirror;
 mod publish;
 mod queues;
 mod readouts;

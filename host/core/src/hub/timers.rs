@@ -36,6 +36,8 @@ pub(super) enum Timer {
     Announce,
     /// A room is to be entered or looked at.
     Room(u64),
+    /// Something is due at a remote whose things are mirrored.
+    Remote(u64),
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

@@ -137,6 +137,44 @@ pub const STRANGER_SILENCE_MS: u64 = 86_400_000;
 pub const CHAT_LINES_MAX: usize = 40;
 /// Decisions about presence subscriptions that are remembered.
 pub const DECISIONS_MAX: usize = 10_000;
+/// `mirror` entries of one bridge: an operator writes them by hand.
+pub const MIRROR_ENTRIES_MAX: usize = 64;
+/// Things of others that one bridge is shown: all of them are told anew when its mapper starts, into a mailbox of this order.
+pub const MIRRORED_THINGS_PER_BRIDGE_MAX: usize = 1000;
+/// Events that wait for a bridge whose things of others change: all of them told twice, and a mailbox's worth; then it is told anew later.
+pub const THING_EVENTS_WAITING_MAX: usize = 2 * MIRRORED_THINGS_PER_BRIDGE_MAX + MAILBOX_EVENTS_MAX;
+/// Nodes of one remote that are kept: several bridges may be shown different ones.
+pub const MIRRORED_NODES_PER_REMOTE_MAX: usize = 2000;
+/// Fields of all kept nodes of one remote: with their texts some 50 MB at worst, from a remote that means ill.
+pub const MIRRORED_FIELDS_PER_REMOTE_MAX: usize = 10_000;
+/// Bytes of a mirrored text value.
+pub const MIRRORED_TEXT_BYTES_MAX: usize = 4096;
+/// Parameters of a remote's node that are kept as extras.
+pub const MIRRORED_EXTRAS_MAX: usize = 32;
+/// Nodes that are looked at in one browse of a remote, kept or not.
+pub const MIRROR_BROWSED_MAX: usize = 20_000;
+/// Requests of ours under way at one remote: it may be a small device on a slow link.
+pub const MIRROR_ASKS_PER_REMOTE_MAX: usize = 4;
+/// Nodes named in one request of ours to a remote: its readings come to some messages, not to hundreds.
+pub const MIRROR_NODES_PER_ASK_MAX: usize = 20;
+/// How long a remote may take for a readout, in milliseconds: as long as a bridge of ours gives its mapper, twice.
+pub const MIRROR_READOUT_MS_MAX: u64 = 60_000;
+/// First delay before a remote is tried again, in milliseconds; it doubles.
+pub const MIRROR_RETRY_MS: u64 = 5_000;
+/// Longest such delay, in milliseconds.
+pub const MIRROR_RETRY_MS_MAX: u64 = 600_000;
+/// How often subscriptions at a remote are renewed, in milliseconds: one that was started again behind its server's back has lost them.
+pub const MIRROR_RENEW_MS: u64 = 300_000;
+/// How long a subscription to a remote's data source is asked for, in seconds: several renewals.
+pub const MIRROR_WATCH_S: u64 = 3600;
+/// How often a remote without event subscriptions is read, in milliseconds, if the operator says nothing.
+pub const MIRROR_POLL_MS: u64 = 30_000;
+/// How often at most, in milliseconds.
+pub const MIRROR_POLL_MS_MIN: u64 = 1000;
+/// From how many hosts' hands a thing is taken at most: more is a ring.
+pub const MIRROR_HOPS_MAX: u32 = 4;
+/// Settings and readouts of mirrored things that one mapper may have under way.
+pub const MIRROR_ORDERS_MAX: usize = 64;
 /// Full JIDs of which we remember that they are online.
 pub const CONTACTS_MAX: usize = 10_000;
 /// Strangers' presence subscriptions that wait for a decision: the server repeats what we do not keep.

@@ -31,6 +31,11 @@ impl fmt::Display for NodeRef {
     }
 }
 
+/// The extra of a node that shows somebody else's thing: where that thing is at home, as `JID/source/id`.
+pub const ORIGIN: &str = "tombolo.origin";
+/// The extra that says through how many hosts' hands it has come.
+pub const HOPS: &str = "tombolo.hops";
+
 /// How the host answers a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Readout {
@@ -86,4 +91,11 @@ pub struct Node {
     pub commands: Vec<Command>,
     /// Whatever else is known, key and value.
     pub extras: Vec<(String, String)>,
+}
+
+impl Node {
+    /// The value of an extra.
+    pub fn extra(&self, key: &str) -> Option<&str> {
+        self.extras.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
 }

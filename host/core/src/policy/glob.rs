@@ -16,6 +16,14 @@ impl Glob {
     pub fn fits(&self, text: &str) -> bool {
         fits(self.0.as_bytes(), text.as_bytes())
     }
+
+    /// Whether some text that begins so could fit. May say yes too often, never no too often.
+    pub fn may_begin(&self, start: &str) -> bool {
+        match self.0.split_once('*') {
+            None => self.0.starts_with(start),
+            Some((plain, _)) => plain.starts_with(start) || start.starts_with(plain),
+        }
+    }
 }
 
 impl fmt::Display for Glob {
@@ -82,6 +90,21 @@ mod tests {
             ("*a", "ab"),
         ] {
             assert!(!Glob::new(pattern).fits(text), "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_no_text_could_have_is_told() {
+        for (pattern, start, may) in [
+            ("*", "home/", true),
+            ("home/*", "home/", true),
+            ("home/kitchen/*", "home/", true),
+            ("ho*", "home/", true),
+            ("office/*", "home/", false),
+            ("home/lamp", "home/", true),
+            ("lamp", "home/", false),
+        ] {
+            assert_eq!(Glob::new(pattern).may_begin(start), may, "{pattern} on {start}");
         }
     }
 

@@ -98,7 +98,7 @@ pub enum Message {
     /// Part of a readout or of a subscription.
     Sensor(sensor::Answer),
     /// What happened to a node of a data source that we subscribed to.
-    Node(concentrator::NodeEvent),
+    Node(Box<concentrator::NodeEvent>),
     /// A control operation that nobody is told the outcome of.
     Control(control::Set),
     /// What a person says.

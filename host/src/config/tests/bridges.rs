@@ -17,7 +17,6 @@ fn what_later_versions_do_is_refused_by_name() {
     assert!(complaints.iter().any(|it| it.starts_with("5: xmpp.component.domain:")), "{complaints:?}");
     let bridge = "[bridges.home]\nplugin = \"mqtt\"\n";
     for (text, what) in [
-        ("mirror = [\"plant@example.com/*\"]\n", "6: bridges.home.mirror: mirrors are not supported by this version"),
         (
             "endpoints.a = { listen = \"tcp://0.0.0.0:1\" }\n",
             "6: bridges.home.endpoints.a.listen: endpoints of this kind are not",
@@ -168,4 +167,29 @@ on = true
         [Some(6), Some(7), Some(12), Some(10)]
     );
     assert!(Place::new().complaint("[bridges.a]\nplugin = \"x\"\nsettings.x = inf\n").contains("out of range"));
+}
+
+#[test]
+fn mirrors_are_read_and_what_makes_no_sense_is_explained() {
+    let bridge = |mirror: &str| format!("[bridges.home]\nplugin = \"mqtt\"\nmirror = {mirror}\n");
+    let with_account = |text: &str| format!("{XMPP}{text}");
+    let place = Place::new();
+    let config = place
+        .load(&with_account(&bridge(
+            r#"["plant@example.com/home/*", { things = "meter@example.org", generations = ["xmpp"], poll = "10 s", controls = ["relay"] }]"#,
+        )))
+        .unwrap();
+    let mirror = &config.bridges["home"].mirror;
+    assert_eq!((mirror[0].jid.as_str(), mirror[0].nodes.to_string().as_str()), ("plant@example.com", "home/*"));
+    assert_eq!((mirror[1].poll_ms, mirror[1].generations.len(), mirror[1].controls.len()), (10_000, 1, 1));
+    for (text, what) in [
+        ("\"plant@example.com\"", "6: bridges.home.mirror: a text stands where a list"),
+        ("[\"*@example.com/x\"]", "6: bridges.home.mirror: \"*@example.com/x\": a thing has one JID"),
+        ("[{ things = \"a@b\", generations = [\"g1\"] }]", "6: bridges.home.mirror.generations: \"g1\" is not known"),
+        ("[{ things = \"a@b\", poll = \"1 ms\" }]", "6: bridges.home.mirror.poll: \"1 ms\" is out of bounds"),
+        ("[{ jid = \"a@b\" }]", "6: bridges.home.mirror: \"things\" is missing"),
+    ] {
+        let complaints = place.complaints(&with_account(&bridge(text)));
+        assert!(complaints.iter().any(|complaint| complaint.starts_with(what)), "{complaints:?}");
+    }
 }

@@ -8,6 +8,7 @@ use tombolo_sdk::{Actions, Level};
 
 use super::registry::Registry;
 use super::spec::About;
+use super::things::ORIGIN;
 use crate::codec::Qos;
 
 mod components;
@@ -84,6 +85,11 @@ impl Discovered {
         let (component, object) =
             self.split(topic).ok_or("its topic is not <prefix>/<component>/[<node>/]<object>/config")?;
         let config = Config::parse(text, component, object)?;
+        if config.origin() == Some(ORIGIN) {
+            // A mirrored thing, shown by us or by another like us: where it is a device, it is one already.
+            self.remove(topic, registry);
+            return Ok(());
+        }
         let found = components::entity(topic, &config, self.qos);
         for component in found.unsupported {
             if self.said.insert(component.clone()) {

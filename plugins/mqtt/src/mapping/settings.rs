@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     online: Option<MessageSettings>,
     pub(crate) qos: Qos,
     pub(crate) discovery_prefix: Option<String>,
+    pub(crate) mirror_prefix: Option<String>,
+    mirror_discovery: bool,
     pub(crate) max_nodes: usize,
     pub(crate) devices: Vec<DeviceSettings>,
 }
@@ -48,6 +50,8 @@ impl Default for Settings {
             online: None,
             qos: Qos::AtLeastOnce,
             discovery_prefix: Some("homeassistant".into()),
+            mirror_prefix: Some("tombolo".into()),
+            mirror_discovery: true,
             max_nodes: 10_000,
             devices: Vec::new(),
         }
@@ -205,7 +209,22 @@ impl Settings {
         if settings.receive_maximum == 0 || settings.max_packet_bytes < 128 {
             return Err("settings: receive_maximum begins at 1, max_packet_bytes at 128".into());
         }
+        let is_topic = |prefix: &String| !prefix.trim_matches('/').is_empty() && !prefix.contains(['+', '#', '\0']);
+        if !settings.mirror_prefix.as_ref().is_none_or(is_topic) {
+            return Err("settings: mirror_prefix is the beginning of topics, without + and #".into());
+        }
         Ok(settings)
+    }
+
+    /// Where things of others are announced, if they are.
+    pub(crate) fn mirror_discovery_prefix(&self) -> Option<&str> {
+        self.discovery_prefix.as_deref().filter(|_| self.mirror_discovery)
+    }
+
+    /// What says at the broker that the bridge is there, and what says that it is not; only where the operator wants both said.
+    pub(crate) fn presence(&self) -> Option<(Message, Message)> {
+        let (online, will) = (self.online.as_ref()?, self.will.as_ref()?);
+        (online.topic == will.topic).then(|| (online.message(), will.message()))
     }
 
     /// What concerns the session.

@@ -160,7 +160,7 @@ fn message_payload(payload: &Element) -> Option<Message> {
         return Some(Message::Sensor(answer));
     }
     if let Some(event) = concentrator::NodeEvent::parse(payload) {
-        return Some(Message::Node(event));
+        return Some(Message::Node(Box::new(event)));
     }
     if let Some(event) = pubsub::Event::parse(payload) {
         return Some(Message::Published(event));

@@ -227,6 +227,11 @@ impl Config {
         self.device(word).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    /// Which program wrote it.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.members.get("origin").or_else(|| self.members.get("o"))?.get("name")?.as_str()
+    }
+
     /// What tells devices apart: the first identifier or connection; without a device the entity stands alone.
     pub(crate) fn device_key(&self) -> String {
         let first = |value: &Value| match value {
