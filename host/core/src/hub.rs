@@ -237,7 +237,8 @@ impl Hub {
         };
         hub.restore_publications();
         hub.restore_assured();
-        hub.config.kept.clear();
+        // Wishes are taken up when bridges are there.
+        hub.config.kept.retain(|name, _| name.starts_with(subscriptions::WISHES));
         hub.publish_changed(rules, Timestamp::default());
         hub
     }

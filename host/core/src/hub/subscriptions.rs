@@ -24,6 +24,7 @@ use crate::wire::StanzaFault;
 use crate::wire::sensor;
 use crate::wire::subscribe::Subscribe;
 
+pub(super) use kept::WISHES;
 use kept::record_of;
 pub(super) use table::Subscriptions;
 use table::{Notice, Subscription, Target};

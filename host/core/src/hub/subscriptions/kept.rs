@@ -19,7 +19,7 @@ use crate::model::{NodeRef, Timestamp, limits};
 use crate::wire::subscribe::Subscribe;
 
 /// Where wishes begin among all records.
-const WISHES: &str = "wish/";
+pub(in crate::hub) const WISHES: &str = "wish/";
 
 /// Has a wish kept, or forgotten.
 pub(super) fn record_of(record: u64, bytes: Option<Vec<u8>>) -> Output {
@@ -30,13 +30,8 @@ impl Hub {
     /// Takes up the event subscriptions that an earlier run kept; to be called after the bridges were added and before they act. What is no
     /// wish, not allowed any more, or too much is forgotten.
     pub fn restore(&mut self, now: Timestamp) {
-        let theirs = self.config.kept.split_off(WISHES);
-        for (name, bytes) in theirs {
-            let Some(digits) = name.strip_prefix(WISHES) else {
-                self.config.kept.insert(name, bytes);
-                continue;
-            };
-            let record = u64::from_str_radix(digits, 16).ok();
+        for (name, bytes) in std::mem::take(&mut self.config.kept) {
+            let record = name.strip_prefix(WISHES).and_then(|digits| u64::from_str_radix(digits, 16).ok());
             let wish = std::str::from_utf8(&bytes).ok().and_then(Subscribe::from_record);
             let is_restored = record.zip(wish).is_some_and(|(record, (jid, at, wish))| {
                 self.items = self.items.max(record);
