@@ -35,6 +35,7 @@ use crate::store::{Contents, Store, StoreError, StoreEvent};
 use crate::transport::{TlsError, Transport};
 use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
 
+use account::Way;
 use bridges::Bridges;
 use catalog::{Catalog, Loaded};
 use outbox::Outbox;
@@ -119,9 +120,9 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     }
     let transport = Arc::new(blocking(Transport::new).await?);
     let (xmpp_sender, xmpp) = mpsc::channel(WAITING_INPUTS_MAX);
-    let (local, account) = connect(&config).await?;
+    let (local, way) = connect(&config).await?;
     let server = local.as_ref().map(|local| local.address().to_string());
-    let xmpp_status = XmppStatus { jid: account.jid.to_string(), server, state: "connecting".into(), reason: None };
+    let xmpp_status = XmppStatus { jid: way.address().to_string(), server, state: "connecting".into(), reason: None };
     let Contents { items, checkpoints, records, next_item } = contents;
     let mut app = App {
         hub: Hub::new(HubConfig {
@@ -133,6 +134,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
             publish: config.publish.clone(),
             kept: records,
+            component: way.domain(),
             ..HubConfig::default()
         }),
         outbox: Outbox::new(store.clone(), items),
@@ -142,7 +144,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         catalog: Catalog::new(engine, loaded_sender),
         watcher,
         wishes: VecDeque::new(),
-        session: xmpp::spawn(account, xmpp_sender),
+        session: way.spawn(xmpp_sender),
         local,
         xmpp: xmpp_status,
         started: Instant::now(),
@@ -166,17 +168,15 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-async fn connect(config: &Config) -> Result<(Option<LocalServer>, xmpp::Account), AppError> {
+async fn connect(config: &Config) -> Result<(Option<LocalServer>, Way), AppError> {
     match &config.xmpp {
-        Xmpp::Client(client) => Ok((None, account::of_service(client))),
+        Xmpp::Client(client) => Ok((None, Way::Client(account::of_service(client)))),
         Xmpp::Local(local) => {
             let server = xmpp::local::start(account::local(local, &config.state)).await?;
             let account = server.account();
-            Ok((Some(server), account))
+            Ok((Some(server), Way::Client(account)))
         }
-        Xmpp::Component(_) => {
-            Err(AppError::Local(LocalError::Settings("component mode is refused by `Config::load`".into())))
-        }
+        Xmpp::Component(component) => Ok((None, Way::Component(account::of_component(component)))),
     }
 }
 
@@ -275,7 +275,10 @@ impl App {
                 self.xmpp.jid = me.to_string();
                 self.xmpp_is("online", None);
                 if !resumed {
-                    self.hub.session_online(me, now());
+                    match me.try_into_full() {
+                        Ok(me) => self.hub.session_online(me, now()),
+                        Err(_) => self.hub.component_online(now()),
+                    }
                 }
             }
             SessionEvent::Offline { reason, retry_in } => {

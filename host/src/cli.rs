@@ -100,13 +100,12 @@ enum Command {
     },
     /// Set control parameters of a node.
     Set {
-        /// The concentrator; a bare JID means its resource `tombolo`.
+        /// The concentrator, or a thing; a bare JID means its resource `tombolo`.
         jid: String,
-        /// The node as `things` prints it, `SOURCE/ID`.
-        node: String,
-        /// Parameters and their new values, in the order in which they are to be set.
-        #[arg(required = true, value_name = "NAME=VALUE")]
-        values: Vec<String>,
+        /// The node as `things` prints it, `SOURCE/ID`, unless the JID is a thing of its own; then parameters and their new values, in the
+        /// order in which they are to be set.
+        #[arg(required = true, value_name = "NODE | NAME=VALUE")]
+        words: Vec<String>,
         #[command(flatten)]
         login: Login,
     },
@@ -214,7 +213,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Read { jid, nodes, kinds, fields, from, to, login } => {
             client::read(&jid, client::Wanted { nodes, kinds, fields, from, to }, &login).await
         }
-        Command::Set { jid, node, values, login } => client::set(&jid, &node, &values, &login).await,
+        Command::Set { jid, words, login } => client::set(&jid, &words, &login).await,
         Command::Watch { jid, nodes, count, login } => client::watch(&jid, nodes, count, &login).await,
     }
 }

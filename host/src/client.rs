@@ -5,11 +5,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use jid::{FullJid, Jid};
+use jid::Jid;
 use minidom::Element;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use tombolo_core::wire::dialect::Dialect;
 use tombolo_core::wire::discovery;
 use tombolo_core::wire::sensor::Answer;
 use tombolo_core::wire::stanza::{self, Condition, Incoming, Kind, Message, StanzaFault};
@@ -40,7 +39,7 @@ pub enum ClientError {
 pub struct Client {
     session: Session,
     events: mpsc::Receiver<SessionEvent>,
-    me: FullJid,
+    me: Jid,
     asked: u64,
     within: Duration,
     readings: VecDeque<(Jid, Answer)>,
@@ -70,7 +69,7 @@ impl Client {
     }
 
     /// Who we are.
-    pub fn me(&self) -> &FullJid {
+    pub fn me(&self) -> &Jid {
         &self.me
     }
 
@@ -119,15 +118,10 @@ impl Client {
         }
     }
 
-    /// The generation to speak with somebody: by what it advertises.
-    pub async fn dialect_of(&mut self, to: &Jid) -> Result<Dialect, ClientError> {
+    /// Who somebody is and what it can do.
+    pub async fn info_of(&mut self, to: &Jid) -> Result<discovery::Info, ClientError> {
         let asked = self.ask(to, false, discovery::Request::Info { node: None }.to_element()).await;
-        let features = match asked {
-            Ok(Some(query)) => discovery::Info::parse(&query).features,
-            Ok(None) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Dialect::choose(features.iter().map(String::as_str)).unwrap_or(Dialect::Nf))
+        Ok(asked?.as_ref().map(discovery::Info::parse).unwrap_or_default())
     }
 
     /// Ends the session in order.

@@ -91,7 +91,7 @@ impl Config {
         let xmpp = root.require("xmpp", "{ jid = ..., password = ... }, or a section [xmpp] or [xmpp.local]");
         let xmpp = xmpp.and_then(|field| field.section()).and_then(Xmpp::read);
         let bridges = root.take("bridges").and_then(|field| field.section());
-        let bridges = bridges.map(|section| bridges::read(&section));
+        let bridges = bridges.map(|section| bridges::read(&section, matches!(xmpp, Some(Xmpp::Component(_)))));
         let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
         let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
         let admins = root.take("admins").and_then(|field| field.each(allow::who));

@@ -1,14 +1,16 @@
-//! The XMPP connection: one client session that stays, and the private server for those who have none.
+//! The XMPP connection: one session that stays, as a client or as a component, and the private server for those who have none.
 //!
 //! This module owns the stream: login, TLS, stream management, reconnecting, and the order of what is sent. It is the
 //! only one that knows tokio-xmpp. It never reads a payload, never decides who may do what, and never drops a stanza
-//! without saying so. [`session::spawn`] starts a session, [`local::start`] a private Prosody.
+//! without saying so. [`session::spawn`] starts a session, [`component::spawn`] that of a
+//! component, [`local::start`] a private Prosody.
 //!
 //! Flow: [`session`] (one task, owns the stream) over [`connector`] (TCP, TLS, SASL) over [`filter`] (mends what
 //! tokio-xmpp would drop). [`outbox`] is the pure part: what was sent, what is acknowledged, what goes out again.
 
 pub mod account;
 mod backoff;
+pub mod component;
 mod connector;
 mod filter;
 pub mod local;
@@ -21,5 +23,6 @@ mod tls;
 mod wire;
 
 pub use account::{Account, Secret, TlsMode};
+pub use component::Component;
 pub use local::{LocalError, LocalServer, LocalSettings, LocalState};
 pub use session::{Item, SendError, Session, SessionEvent, spawn};

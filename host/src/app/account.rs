@@ -2,10 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
-use jid::Jid;
+use jid::{BareJid, Jid};
+use tokio::sync::mpsc;
 
 use crate::config;
-use crate::xmpp::{Account, LocalSettings, Secret, TlsMode};
+use crate::xmpp::{self, Account, Component, LocalSettings, Secret, Session, SessionEvent, TlsMode};
+
+/// How the service gets to its server.
+pub(crate) enum Way {
+    /// As a client.
+    Client(Account),
+    /// As a component.
+    Component(Component),
+}
+
+impl Way {
+    /// The service's address, as far as it is known before the server says it.
+    pub(crate) fn address(&self) -> Jid {
+        match self {
+            Self::Client(account) => account.jid.clone(),
+            Self::Component(component) => component.domain.clone().into(),
+        }
+    }
+
+    /// The domain that is served, if any.
+    pub(crate) fn domain(&self) -> Option<BareJid> {
+        match self {
+            Self::Client(_) => None,
+            Self::Component(component) => Some(component.domain.clone()),
+        }
+    }
+
+    /// Goes there.
+    pub(crate) fn spawn(self, events: mpsc::Sender<SessionEvent>) -> Session {
+        match self {
+            Self::Client(account) => xmpp::spawn(account, events),
+            Self::Component(component) => xmpp::component::spawn(component, events),
+        }
+    }
+}
 
 /// The bridge's own account on an existing server.
 pub(crate) fn of_service(client: &config::XmppClient) -> Account {
@@ -15,6 +50,16 @@ pub(crate) fn of_service(client: &config::XmppClient) -> Account {
         server: client.server.as_ref().map(ToString::to_string),
         tls: tls(client.tls),
         ca: client.ca.iter().map(|pem| pem.path.clone()).collect(),
+    }
+}
+
+/// The domain that the service serves.
+pub(crate) fn of_component(component: &config::XmppComponent) -> Component {
+    Component {
+        domain: component.domain.clone(),
+        server: component.server.to_string(),
+        secret: Secret::new(component.secret.expose()),
+        anywhere: component.insecure,
     }
 }
 

@@ -15,6 +15,7 @@ use tombolo_core::model::{FieldKinds, NodeReading, NodeRef, Timestamp, ValueType
 use tombolo_core::wire::concentrator::{Answer, Operation, Request};
 use tombolo_core::wire::control::{self, GetForm, Parameter, Refusal, Set, type_of};
 use tombolo_core::wire::dialect::Dialect;
+use tombolo_core::wire::discovery::Info;
 use tombolo_core::wire::form::Form;
 use tombolo_core::wire::sensor::{self, Progress};
 use tombolo_core::wire::stanza::{Condition, StanzaFault};
@@ -42,6 +43,7 @@ struct Peer {
     client: Client,
     jid: Jid,
     dialect: Dialect,
+    info: Info,
 }
 
 impl From<ClientError> for Exit {
@@ -62,6 +64,11 @@ impl From<ClientError> for Exit {
 /// Lists the nodes behind a JID.
 pub(super) async fn things(jid: &str, login: &Login) -> Result<(), Exit> {
     let mut peer = Peer::connect(jid, login).await?;
+    if peer.stands_alone() {
+        tree::print_thing(&peer.thing(), login.json);
+        peer.client.close().await;
+        return Ok(());
+    }
     let sources = peer.sources().await?;
     for source in &sources {
         let nodes = peer.nodes(&source.id).await?;
@@ -105,21 +112,25 @@ pub(super) async fn read(jid: &str, wanted: Wanted, login: &Login) -> Result<(),
 }
 
 /// Sets parameters.
-pub(super) async fn set(jid: &str, node: &str, values: &[String], login: &Login) -> Result<(), Exit> {
-    let node = node_ref(node)?;
+pub(super) async fn set(jid: &str, words: &[String], login: &Login) -> Result<(), Exit> {
+    let (node, values) = addressed(words)?;
     let pairs = values.iter().map(|pair| assignment(pair)).collect::<Result<Vec<_>, _>>()?;
     let mut peer = Peer::connect(jid, login).await?;
-    let form = peer.form(&node).await?;
+    let form = peer.form(node.as_ref()).await?;
     let parameters =
         pairs.iter().map(|(name, text)| typed(&form, name, text, peer.dialect)).collect::<Result<Vec<_>, _>>()?;
-    let set = control::Request::Set(Set { dialect: peer.dialect, nodes: vec![node.clone()], parameters });
+    let set = control::Request::Set(Set { dialect: peer.dialect, nodes: node.iter().cloned().collect(), parameters });
     peer.ask(true, set.to_element()).await?;
     for (name, text) in pairs {
         match login.json {
             true => {
-                say(serde_json::json!({ "source": node.source, "node": node.id, "parameter": name, "value": text }))
+                let (source, id) = node.as_ref().map_or(("", ""), |node| (&node.source, &node.id));
+                say(serde_json::json!({ "source": source, "node": id, "parameter": name, "value": text }))
             }
-            false => say(format_args!("{node}: {name} = {text}")),
+            false => match &node {
+                Some(node) => say(format_args!("{node}: {name} = {text}")),
+                None => say(format_args!("{jid}: {name} = {text}")),
+            },
         }
     }
     peer.client.close().await;
@@ -227,8 +238,20 @@ impl Peer {
         };
         let account = login::account(login).await?;
         let mut client = Client::connect(account, Duration::from_secs(login.timeout)).await?;
-        let dialect = client.dialect_of(&jid).await.map_err(|error| about(&jid, error))?;
-        Ok(Self { client, jid, dialect })
+        let info = client.info_of(&jid).await.map_err(|error| about(&jid, error))?;
+        let dialect = Dialect::choose(info.features.iter().map(String::as_str)).unwrap_or(Dialect::Nf);
+        Ok(Self { client, jid, dialect, info })
+    }
+
+    /// Whether it says that it can do this; one that says nothing of the family may be anything.
+    fn can(&self, what: impl Fn(Dialect) -> &'static str) -> bool {
+        Dialect::ALL.into_iter().any(|dialect| self.info.features.iter().any(|feature| feature == what(dialect)))
+    }
+
+    /// Whether it is one thing that has no nodes.
+    fn stands_alone(&self) -> bool {
+        let is_thing = self.can(Dialect::sensor_ns) || self.can(Dialect::control_ns);
+        is_thing && !self.can(Dialect::concentrator_ns)
     }
 
     async fn ask(&mut self, set: bool, payload: minidom::Element) -> Result<Option<minidom::Element>, Exit> {
@@ -272,8 +295,8 @@ impl Peer {
         }
     }
 
-    async fn form(&mut self, node: &NodeRef) -> Result<Form, Exit> {
-        let get = GetForm { dialect: self.dialect, nodes: vec![node.clone()], lang: None };
+    async fn form(&mut self, node: Option<&NodeRef>) -> Result<Form, Exit> {
+        let get = GetForm { dialect: self.dialect, nodes: node.into_iter().cloned().collect(), lang: None };
         let answer = self.ask(false, control::Request::GetForm(get).to_element()).await?;
         Ok(answer.as_ref().map(Form::parse).unwrap_or_default())
     }
@@ -308,6 +331,19 @@ fn typed(form: &Form, name: &str, text: &str, dialect: Dialect) -> Result<Parame
             (_, true) => format!("{name}: `{text}` is not {}", text::kind(type_of(field))),
         })
     })
+}
+
+/// The node, if one is named, and the assignments. A thing that stands alone has no nodes to name.
+fn addressed(words: &[String]) -> Result<(Option<NodeRef>, &[String]), Exit> {
+    match words.split_first() {
+        Some((first, rest)) if !first.split('=').next().is_some_and(|name| name != first && !name.contains('/')) => {
+            if rest.is_empty() {
+                return Err(Exit::Usage(format!("what is to be set at `{first}`? Write NAME=VALUE after it")));
+            }
+            Ok((Some(node_ref(first)?), rest))
+        }
+        _ => Ok((None, words)),
+    }
 }
 
 fn assignment(pair: &str) -> Result<(String, String), Exit> {

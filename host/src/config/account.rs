@@ -45,6 +45,8 @@ pub struct XmppComponent {
     pub server: Server,
     /// Shared with the server.
     pub secret: Secret,
+    /// Whether the server may be on another machine, although everything is sent in clear text.
+    pub insecure: bool,
 }
 
 /// The private server that tombolo runs itself.
@@ -174,14 +176,23 @@ impl Client {
 
 impl XmppComponent {
     fn read(field: &Field<'_>) -> Option<Self> {
-        // Complete in the file's grammar; the service has no component session yet.
-        field.complain("components are not supported by this version; use an account ([xmpp] jid) or [xmpp.local]");
         let mut section = field.section()?;
         let domain = section.require("domain", "\"iot.example.org\"").and_then(|field| field.parse(domain));
-        let server = section.require("server", "\"127.0.0.1:5347\"").and_then(|field| field.parse(Server::parse));
+        let place = section.require("server", "\"127.0.0.1:5347\"");
+        let server = place.as_ref().and_then(|field| field.parse(Server::parse));
+        let insecure = section.take("insecure").and_then(|field| field.truth()).unwrap_or_default();
+        if let (Some(server), Some(field)) = (&server, place)
+            && !insecure
+            && !server.is_loopback()
+        {
+            field.complain(
+                "components speak in clear text, so the server must be on this machine, as in \"127.0.0.1:5347\"; \
+                 write insecure = true if the way there is safe",
+            );
+        }
         let secret = section.require("secret", "{ file = \"secrets/component\" }").and_then(|it| Secret::read(&it));
         section.finish();
-        Some(Self { domain: domain?, server: server?, secret: secret? })
+        Some(Self { domain: domain?, server: server?, secret: secret?, insecure })
     }
 }
 

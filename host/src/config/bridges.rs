@@ -108,12 +108,16 @@ impl Default for Limits {
     }
 }
 
-/// Reads `[bridges]`.
-pub(super) fn read(section: &Section<'_>) -> BTreeMap<String, Bridge> {
+/// Reads `[bridges]`. For a component the names stand in addresses.
+pub(super) fn read(section: &Section<'_>, is_component: bool) -> BTreeMap<String, Bridge> {
     let bridge = |(name, field): (&str, Field<'_>)| {
         check_name(&field, name, "a bridge");
         if name == "MeteringTopology" {
             field.complain("MeteringTopology is the union of all bridges; give the bridge another name");
+        }
+        let lower = name.to_ascii_lowercase();
+        if is_component && lower != name {
+            field.complain(format!("a component's nodes are NODE.BRIDGE@DOMAIN, in lower case; write bridges.{lower}"));
         }
         Some((name.to_owned(), Bridge::read(field.section()?)?))
     };

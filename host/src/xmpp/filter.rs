@@ -4,8 +4,8 @@
 //! For each stanza in, exactly one stanza comes out, so the counts of XEP-0198 stay right. It never looks into a
 //! payload and never answers anything: an iq that cannot be read comes out as one that says so, and the hub refuses it.
 
-mod mender;
-mod splitter;
+pub(super) mod mender;
+pub(super) mod splitter;
 #[cfg(test)]
 mod tests;
 

@@ -41,6 +41,11 @@ impl<Entry, Token> Outbox<Entry, Token> {
         }
     }
 
+    /// Lets go of the item that [`Self::next`] gave, which cannot be sent.
+    pub fn discard(&mut self) -> Option<Entry> {
+        self.waiting.pop_front()
+    }
+
     /// The oldest item under way.
     pub fn oldest(&mut self) -> Option<&mut (Entry, Token)> {
         self.under_way.front_mut()

@@ -9,14 +9,15 @@ mod line;
 
 use std::time::Duration;
 
-use jid::FullJid;
+use jid::Jid;
 use minidom::Element;
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::model::limits::HANDED_OVER_STANZAS_MAX;
 use xmpp_parsers::stanza::Stanza;
 
 use super::account::Account;
-use driver::{Driver, Entry};
+use driver::Driver;
+pub(super) use driver::{Entry, copy, element};
 
 /// A stanza to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +34,8 @@ pub enum SessionEvent {
     /// Stanzas can be sent. If not `resumed`, this is a new session for the server: presence has to be sent again,
     /// and directed state at peers is gone. What the server had not acknowledged is on its way again by itself.
     Online {
-        /// The address that the server bound.
-        me: FullJid,
+        /// The address that the server bound, or a component's domain.
+        me: Jid,
         /// Whether the former session goes on without loss (XEP-0198).
         resumed: bool,
     },
@@ -108,6 +109,15 @@ pub fn spawn(account: Account, events: mpsc::Sender<SessionEvent>) -> Session {
 }
 
 impl Session {
+    /// A session that another task than this module's drives.
+    pub(super) fn of(
+        items: mpsc::Sender<Entry>,
+        closer: oneshot::Sender<()>,
+        task: tokio::task::JoinHandle<()>,
+    ) -> Self {
+        Self { items, closer, task }
+    }
+
     #[expect(clippy::result_large_err, reason = "an item that was not taken comes back as it was, for the app to keep")]
     /// Hands `item` over; never waits. Items leave in the order of the calls.
     pub fn send(&self, item: Item) -> Result<(), SendError> {

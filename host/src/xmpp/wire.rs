@@ -22,6 +22,9 @@ const ADDRESS_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the resolver may take for SRV records before the domain itself is tried.
 const SRV_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Why an address outside this machine is refused.
+const INSECURE: &str = "tls = \"insecure\" is for those only; write tls = \"required\"";
+
 /// A socket that sends at once and acknowledges at once.
 ///
 /// COMPAT: a server with Nagle's algorithm on (Prosody ships so) waits for our acknowledgement before it sends the second
@@ -32,8 +35,9 @@ pub(super) struct Wire(TcpStream);
 /// Connects to the server of `account`; the error says what was tried.
 pub(super) async fn connect(account: &Account) -> Result<Wire, String> {
     let mut tried = Vec::new();
+    let refusal = (account.tls == TlsMode::Insecure).then_some(INSECURE);
     for (host, port) in targets(account).await? {
-        match connect_host(&host, port, account.tls).await {
+        match connect_host(&host, port, refusal).await {
             Ok(wire) => return Ok(wire),
             Err(reason) => tried.push(format!("{host}:{port}: {reason}")),
         }
@@ -114,14 +118,22 @@ fn lottery(weight: u16) -> u64 {
     (exponent * 1e6) as u64
 }
 
-async fn connect_host(host: &str, port: u16, tls: TlsMode) -> Result<Wire, String> {
+/// Connects to a server that speaks in clear text; without `anywhere`, only to loopback addresses.
+pub(super) async fn connect_clear(server: &str, default_port: u16, anywhere: bool) -> Result<Wire, String> {
+    let (host, port) = split_server(server, default_port)?;
+    let refusal =
+        "components speak in clear text; let the server listen on a loopback address, or write insecure = true";
+    let refusal = (!anywhere).then_some(refusal);
+    connect_host(&host, port, refusal).await.map_err(|reason| format!("{host}:{port}: {reason}"))
+}
+
+/// With a refusal: only to loopback addresses.
+async fn connect_host(host: &str, port: u16, refusal: Option<&str>) -> Result<Wire, String> {
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| error.to_string())?;
     let mut last = "no address".to_owned();
     for address in addresses {
-        if tls == TlsMode::Insecure && !address.ip().is_loopback() {
-            last = format!(
-                "{address} is not a loopback address, and tls = \"insecure\" is for those only; write tls = \"required\""
-            );
+        if let Some(refusal) = refusal.filter(|_| !address.ip().is_loopback()) {
+            last = format!("{address} is not a loopback address, and {refusal}");
             continue;
         }
         match timeout(ADDRESS_DEADLINE, TcpStream::connect(address)).await {
@@ -193,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn insecure_is_refused_outside_loopback() {
-        let refusal = connect_host("192.0.2.1", 5222, TlsMode::Insecure).await.unwrap_err();
+        let refusal = connect_host("192.0.2.1", 5222, Some(INSECURE)).await.unwrap_err();
         assert!(refusal.contains("loopback"), "{refusal}");
     }
 }

@@ -2,6 +2,8 @@
 
 /// Stanzas between a client and its server.
 pub const CLIENT: &str = "jabber:client";
+/// Stanzas between a component and its server (XEP-0114).
+pub const COMPONENT: &str = "jabber:component:accept";
 /// Defined conditions of stanza errors (RFC 6120 §8.3).
 pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// `xml:lang`.

@@ -6,6 +6,7 @@
 mod build;
 mod fault;
 mod mend;
+mod namespace;
 mod read;
 
 use jid::Jid;
@@ -16,6 +17,7 @@ pub use build::{
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
+pub use namespace::{of_client, of_component};
 pub use read::read;
 
 use super::{command, concentrator, control, discovery, muc, pubsub, qos, queue, roster, sensor, subscribe};

@@ -17,6 +17,14 @@ pub(super) fn print(source: &DataSource, nodes: &[NodeInfo]) {
     branch(&children, None, "", 0);
 }
 
+/// A thing that stands alone.
+pub(super) fn print_thing(thing: &NodeInfo, is_json: bool) {
+    match is_json {
+        true => say(json(thing)),
+        false => say(describe(thing).trim_start_matches('/')),
+    }
+}
+
 /// Nodes by their parent; those whose parent is not among them are roots.
 fn children(nodes: &[NodeInfo]) -> HashMap<Option<&str>, Vec<&NodeInfo>> {
     let known: HashSet<&str> = nodes.iter().map(|node| node.node.id.as_str()).collect();

@@ -2,6 +2,7 @@
 
 use tombolo_core::model::NodeRef;
 use tombolo_core::wire::concentrator::{Answer, DataSource, Detail, NodeInfo, Operation};
+use tombolo_core::wire::dialect::Dialect;
 use tombolo_core::wire::discovery::{Item, Request, parse_items};
 use tombolo_core::wire::paging::{Page, Place};
 use tombolo_core::wire::stanza::{Condition, StanzaFault};
@@ -16,12 +17,27 @@ const UNION: &str = "MeteringTopology";
 const NODES_PER_REQUEST: usize = 100;
 const DETAIL: Detail = Detail { parameters: false, messages: false };
 
-/// Nodes in portions that fit into requests.
+/// Nodes in portions that fit into requests. Without nodes it is one request, to a thing that stands alone.
 pub(super) fn parts(nodes: Vec<NodeRef>) -> Vec<Vec<NodeRef>> {
+    if nodes.is_empty() {
+        return vec![nodes];
+    }
     nodes.chunks(NODES_PER_REQUEST).map(<[NodeRef]>::to_vec).collect()
 }
 
 impl Peer {
+    /// The peer itself, as what stands behind a concentrator is told.
+    pub(super) fn thing(&self) -> NodeInfo {
+        let name = self.info.identities.first().map(|identity| identity.name.clone()).unwrap_or_default();
+        NodeInfo {
+            node: NodeRef::new(self.jid.to_bare().to_string(), ""),
+            display_name: name,
+            readable: self.can(Dialect::sensor_ns),
+            controllable: self.can(Dialect::control_ns),
+            ..NodeInfo::default()
+        }
+    }
+
     /// Data sources without the union, unless it is all there is.
     pub(super) async fn sources(&mut self) -> Result<Vec<DataSource>, Exit> {
         match self.concentrator(Operation::GetAllDataSources).await? {
@@ -44,6 +60,9 @@ impl Peer {
     ) -> Result<Vec<NodeRef>, Exit> {
         if !named.is_empty() {
             return named.iter().map(|node| node_ref(node)).collect();
+        }
+        if self.stands_alone() {
+            return Ok(Vec::new());
         }
         let mut chosen = Vec::new();
         for source in self.sources().await? {

@@ -2,16 +2,29 @@
 
 use super::*;
 
+fn component(server: &str, rest: &str) -> String {
+    format!("[xmpp.component]\ndomain = \"iot.example.org\"\nserver = \"{server}\"\nsecret = \"x\"\n{rest}")
+}
+
+#[test]
+fn a_component_speaks_in_clear_text_and_so_stays_on_this_machine() {
+    let place = Place::new();
+    assert!(matches!(place.load(&component("127.0.0.1:5347", "")).unwrap().xmpp, Xmpp::Component(_)));
+    let complaints = place.complaints(&component("xmpp.example.org:5347", ""));
+    assert!(complaints[0].starts_with("3: xmpp.component.server: components speak in clear text"), "{complaints:?}");
+    assert!(place.load(&component("xmpp.example.org:5347", "insecure = true\n")).is_ok());
+}
+
+#[test]
+fn a_bridge_of_a_component_has_a_name_that_can_stand_in_an_address() {
+    let place = Place::new();
+    let complaints = place.complaints(&component("127.0.0.1", "[bridges.Home]\nplugin = \"mqtt\"\n"));
+    assert!(complaints[0].contains("write bridges.home"), "{complaints:?}");
+}
+
 #[test]
 fn what_later_versions_do_is_refused_by_name() {
     let place = Place::new();
-    let complaints = place
-        .complaints("[xmpp.component]\ndomain = \"iot.example.org\"\nserver = \"127.0.0.1:5347\"\nsecret = \"x\"\n");
-    assert_eq!(complaints.len(), 1);
-    assert!(
-        complaints[0].starts_with("1: xmpp.component: components are not supported by this version"),
-        "{complaints:?}"
-    );
     let complaints = place.complaints("[xmpp]\njid = \"a@b\"\n[xmpp.local]\n[xmpp.component]\ndomain = \"a@b\"\n");
     assert!(complaints.iter().any(|it| it.contains("excludes jid, local in [xmpp]")), "{complaints:?}");
     assert!(complaints.iter().any(|it| it.starts_with("5: xmpp.component.domain:")), "{complaints:?}");

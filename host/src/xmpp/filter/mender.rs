@@ -55,13 +55,17 @@ fn bind_refusal(iq: &Element) -> Option<Seen> {
 
 /// What stands in for an element that was too large or too deep to read.
 pub(super) fn stand_in(head: &Head) -> Verdict {
-    let attribute = |key: &str| head.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    remains(head, CLIENT).map_or(Verdict::Drop, mended)
+}
+
+/// A stanza with nothing but the addresses of one that was too large or too deep to read; none: it was no stanza of this namespace.
+pub(in crate::xmpp) fn remains(head: &Head, namespace: &str) -> Option<Element> {
     let is_stanza = matches!(head.name.as_str(), "iq" | "message" | "presence");
-    if !is_stanza || attribute("xmlns").is_some_and(|namespace| namespace != CLIENT) {
-        return Verdict::Drop;
+    if !is_stanza || head.attribute("xmlns").is_some_and(|other| other != namespace) {
+        return None;
     }
     tracing::debug!(name = head.name, "stanza beyond bounds replaced");
-    mended(skeleton(&head.name, attribute))
+    Some(skeleton(&head.name, |key| head.attribute(key).map(str::to_owned)))
 }
 
 fn stanza(element: Element) -> Verdict {
@@ -77,11 +81,16 @@ fn stanza(element: Element) -> Verdict {
 }
 
 fn mended(element: Element) -> Verdict {
+    replace(&readable(element))
+}
+
+/// The stanza as strict parsers take it.
+pub(in crate::xmpp) fn readable(element: Element) -> Element {
     let fallback = skeleton(element.name(), |key| element.attr(key).map(str::to_owned));
     let candidates = [mend(element), mend(fallback)];
     let accepted = candidates.into_iter().find(|candidate| Stanza::try_from(candidate.clone()).is_ok());
     // An empty message is the last resort: one stanza came in, so one must go out.
-    replace(&accepted.unwrap_or_else(|| Element::bare("message", CLIENT)))
+    accepted.unwrap_or_else(|| Element::bare("message", CLIENT))
 }
 
 /// A stanza with nothing but its address. Addresses that are no JIDs are left out.
@@ -166,7 +175,7 @@ fn with_attributes(element: &Element, keys: &[&str]) -> Element {
     bare
 }
 
-fn stream_error_text(error: &Element) -> String {
+pub(in crate::xmpp) fn stream_error_text(error: &Element) -> String {
     let condition = error.children().map(Element::name).find(|name| *name != "text").unwrap_or("undefined-condition");
     match error.children().find(|child| child.name() == "text") {
         Some(text) => format!("{condition}: {}", text.text()),

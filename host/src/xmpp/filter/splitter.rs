@@ -28,11 +28,26 @@ pub(super) enum Seen {
     StreamError(String),
 }
 
+/// What was cut off the stream.
+pub(in crate::xmpp) enum Piece<'a> {
+    /// The stream's own start tag.
+    Header(&'a Head),
+    /// An element; none: it was too large or too deep, and its head is all that is left.
+    Element(Option<Element>, &'a Head),
+    /// White space between elements: a sign of life.
+    Space,
+    /// The stream's end tag.
+    End,
+}
+
+/// Gets each piece, and its bytes to take.
+pub(in crate::xmpp) type Each<'a> = &'a mut dyn FnMut(Piece<'_>, &mut Vec<u8>);
+
 /// The state between two chunks of bytes.
 ///
 /// Two parsers: one that only finds ends, and one with namespaces that sees what is within bounds; its work grows with the
 /// square of the depth.
-pub(super) struct Splitter {
+pub(in crate::xmpp) struct Splitter {
     ends: RawParser,
     parser: Parser,
     depth: usize,
@@ -44,11 +59,18 @@ pub(super) struct Splitter {
     beyond_bounds: bool,
 }
 
-/// Name and attributes of a top-level element, without namespaces: enough for a stand-in.
+/// Name and attributes of a top-level element or of the stream itself, without namespaces: enough for a stand-in.
 #[derive(Debug, Default)]
-pub(super) struct Head {
-    pub(super) name: String,
-    pub(super) attributes: Vec<(String, String)>,
+pub(in crate::xmpp) struct Head {
+    pub(in crate::xmpp) name: String,
+    pub(in crate::xmpp) attributes: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The value of an attribute without prefix.
+    pub(in crate::xmpp) fn attribute(&self, key: &str) -> Option<&str> {
+        self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Default for Splitter {
@@ -82,22 +104,42 @@ impl Splitter {
         out: &mut Vec<u8>,
         seen: &mut dyn FnMut(Seen),
     ) -> Result<(), rxml::Error> {
+        self.cut(bytes, &mut |piece, raw| {
+            let (verdict, news) = match piece {
+                Piece::Header(_) | Piece::Space | Piece::End => (Verdict::Pass, None),
+                Piece::Element(Some(element), _) => mender::judge(element),
+                Piece::Element(None, head) => (mender::stand_in(head), None),
+            };
+            match verdict {
+                Verdict::Pass => out.append(raw),
+                Verdict::Replace(bytes) => out.extend_from_slice(&bytes),
+                Verdict::Drop => {}
+            }
+            if let Some(news) = news {
+                seen(news);
+            }
+        })
+    }
+
+    /// Takes `bytes` and hands over each piece with its bytes. An error means that the stream is unusable.
+    pub(in crate::xmpp) fn cut(&mut self, bytes: &[u8], each: Each<'_>) -> Result<(), rxml::Error> {
         let mut rest = bytes;
         loop {
             let before = rest;
             let event = self.ends.parse(&mut rest, false);
             self.keep(before.get(..before.len() - rest.len()).unwrap_or_default());
             match event {
-                Ok(Some(event)) => self.handle(event, out, seen)?,
+                Ok(Some(event)) => self.handle(event, each)?,
                 Ok(None) => break,
                 Err(EndOrError::NeedMoreData) if rest.is_empty() => break,
                 Err(EndOrError::NeedMoreData) => {}
                 Err(EndOrError::Error(error)) => return Err(error),
             }
         }
-        // White space between stanzas is a sign of life and must not wait for the next one.
-        if self.depth == 1 && self.raw.iter().all(u8::is_ascii_whitespace) {
-            self.flush(out);
+        // It must not wait for the next stanza.
+        if self.depth == 1 && !self.raw.is_empty() && self.raw.iter().all(u8::is_ascii_whitespace) {
+            each(Piece::Space, &mut self.raw);
+            self.begin();
         }
         Ok(())
     }
@@ -111,25 +153,27 @@ impl Splitter {
         }
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.raw);
+    /// The next piece begins.
+    fn begin(&mut self) {
+        self.raw.clear();
         self.raw_bytes = 0;
+        self.beyond_bounds = false;
     }
 
-    fn handle(&mut self, event: RawEvent, out: &mut Vec<u8>, seen: &mut dyn FnMut(Seen)) -> Result<(), rxml::Error> {
+    fn handle(&mut self, event: RawEvent, each: Each<'_>) -> Result<(), rxml::Error> {
         match event {
             RawEvent::XmlDeclaration(..) | RawEvent::Text(..) => {}
             RawEvent::ElementHeadOpen(metrics, name) => {
                 self.depth += 1;
                 self.tag_bytes = metrics.len();
                 self.beyond_bounds |= self.depth > STANZA_DEPTH_MAX;
-                if self.depth == 2 {
+                if self.depth <= 2 {
                     self.head = Head { name: name.1.to_string(), attributes: Vec::new() };
                 }
             }
             RawEvent::Attribute(metrics, name, value) => {
                 self.tag_bytes += metrics.len();
-                if self.depth == 2 && name.0.is_none() {
+                if self.depth <= 2 && name.0.is_none() {
                     self.head.attributes.push((name.1.to_string(), value));
                 }
             }
@@ -137,14 +181,18 @@ impl Splitter {
                 self.beyond_bounds |= self.tag_bytes + metrics.len() > START_TAG_BYTES_MAX;
                 if self.depth == 1 {
                     self.read()?;
-                    self.flush(out);
+                    each(Piece::Header(&self.head), &mut self.raw);
+                    self.begin();
                 }
             }
             RawEvent::ElementFoot(..) => {
                 self.depth = self.depth.saturating_sub(1);
                 match self.depth {
-                    0 => self.flush(out),
-                    1 => self.finish(out, seen)?,
+                    0 => {
+                        each(Piece::End, &mut self.raw);
+                        self.begin();
+                    }
+                    1 => self.finish(each)?,
                     _ => {}
                 }
             }
@@ -152,23 +200,10 @@ impl Splitter {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>, seen: &mut dyn FnMut(Seen)) -> Result<(), rxml::Error> {
+    fn finish(&mut self, each: Each<'_>) -> Result<(), rxml::Error> {
         let element = if self.beyond_bounds { None } else { self.read()? };
-        let (verdict, news) = match element {
-            Some(element) => mender::judge(element),
-            None => (mender::stand_in(&self.head), None),
-        };
-        match verdict {
-            Verdict::Pass => self.flush(out),
-            Verdict::Replace(bytes) => out.extend_from_slice(&bytes),
-            Verdict::Drop => {}
-        }
-        self.raw.clear();
-        self.raw_bytes = 0;
-        self.beyond_bounds = false;
-        if let Some(news) = news {
-            seen(news);
-        }
+        each(Piece::Element(element, &self.head), &mut self.raw);
+        self.begin();
         Ok(())
     }
 

@@ -37,9 +37,9 @@ const PROBE: &str = "xmpp-rs-stanzastream-liveness-probe";
 
 /// An item as the session keeps it.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) id: Option<u64>,
-    pub(super) stanza: Stanza,
+pub(in crate::xmpp) struct Entry {
+    pub(in crate::xmpp) id: Option<u64>,
+    pub(in crate::xmpp) stanza: Stanza,
 }
 
 struct UnderWay {
@@ -208,7 +208,7 @@ impl Driver {
         self.online_since = Some(Instant::now());
         self.reason = None;
         match self.me.clone() {
-            Some(me) => self.emit(SessionEvent::Online { me, resumed }).await,
+            Some(me) => self.emit(SessionEvent::Online { me: me.into(), resumed }).await,
             None => tracing::error!("the server bound no full JID"),
         }
     }
@@ -370,7 +370,7 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-fn copy(stanza: &Stanza) -> Stanza {
+pub(in crate::xmpp) fn copy(stanza: &Stanza) -> Stanza {
     match stanza {
         Stanza::Iq(iq) => Stanza::Iq(Iq::clone(iq)),
         Stanza::Message(message) => Stanza::Message(message.clone()),
@@ -378,7 +378,7 @@ fn copy(stanza: &Stanza) -> Stanza {
     }
 }
 
-fn element(stanza: Stanza) -> Element {
+pub(in crate::xmpp) fn element(stanza: Stanza) -> Element {
     match stanza {
         Stanza::Iq(iq) => iq.into(),
         Stanza::Message(message) => message.into(),
