@@ -325,6 +325,7 @@ impl App {
     async fn drain(mut self, inputs: &mut Inputs) {
         tracing::info!("stopping");
         self.is_ending = true;
+        self.hub.component_leaving();
         for name in self.config.bridges.keys().cloned().collect::<Vec<_>>() {
             self.stop_bridge(&name);
         }

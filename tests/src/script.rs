@@ -58,6 +58,7 @@ struct Stage {
     /// The last session of a command.
     session: String,
     items: Vec<u64>,
+    kept: VecDeque<String>,
     /// The last request that the bridge got.
     request: u64,
     /// The id of the last stanza of ours.
@@ -95,6 +96,7 @@ impl Stage {
             wish: 0,
             session: String::new(),
             items: Vec::new(),
+            kept: VecDeque::new(),
             request: 0,
             id: String::new(),
         })
@@ -104,6 +106,7 @@ impl Stage {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["component"] => {}
+            ["keeps" | "forgets", ..] => return self.expect_kept(line),
             ["->", who, at @ ..] => self.hear(who, at, block)?,
             ["<-", who, at @ ..] => return self.expect_stanza(who, at, block),
             [BRIDGE, "reports", node, values @ ..] => self.report(node, values, None)?,
@@ -112,6 +115,10 @@ impl Stage {
             [BRIDGE, "fails", reason @ ..] => {
                 let failure = Failure::new(ReasonCode::Unreachable, reason.join(" "));
                 self.act(Action::Complete { id: self.request, outcome: Err(failure) });
+            }
+            [BRIDGE, "is", node, state @ ("online" | "offline")] => {
+                let state = if *state == "online" { NodeState::Online } else { NodeState::Offline };
+                self.act(Action::NodeState { node: find(node)?.number, state });
             }
             [BRIDGE, "removes", node] => self.act(Action::RemoveNode(find(node)?.number)),
             [BRIDGE, expected @ ..] => return self.expect_event(&expected.join(" ")),
@@ -139,7 +146,13 @@ impl Stage {
                     self.stanzas.push_back(stanza);
                 }
                 Output::Event { event, .. } => self.events.push_back(event),
-                Output::Keep { item, .. } => self.items.extend(item),
+                Output::Keep { item, name, bytes } => {
+                    self.items.extend(item);
+                    self.kept.push_back(match bytes {
+                        Some(bytes) => format!("keeps {name} {}", String::from_utf8_lossy(&bytes)),
+                        None => format!("forgets {name}"),
+                    });
+                }
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { .. } | Output::Refused { .. } => {}
             }
@@ -192,6 +205,12 @@ impl Stage {
             None => Ok(()),
             Some(reason) => Err(format!("{reason}\n  found {}", String::from(&found))),
         }
+    }
+
+    /// Scripts that are about something else do not say what is kept.
+    fn expect_kept(&mut self, expected: &str) -> Result<(), String> {
+        let kept = self.kept.pop_front().ok_or("nothing is kept")?;
+        if kept == expected { Ok(()) } else { Err(kept) }
     }
 
     fn expect_event(&mut self, expected: &str) -> Result<(), String> {

@@ -12,6 +12,7 @@ mod chat;
 mod checks;
 mod commands;
 mod concentrator;
+mod contacts;
 mod controls;
 mod decisions;
 mod discover;
@@ -208,6 +209,7 @@ impl Hub {
             numbers: 0,
             config,
         };
+        hub.recall_contacts();
         hub.restore_publications();
         hub.restore_assured();
         hub.config.kept.clear();
@@ -369,6 +371,7 @@ impl Hub {
         self.recheck_readouts(now);
         self.recheck_subscriptions();
         self.recheck_watches();
+        self.recheck_contacts();
         self.reconsider_waiting();
     }
 

@@ -35,7 +35,9 @@ impl Hub {
 
     /// A bridge has left the configuration. Not for a swap or restart of its plugin: then the nodes stay.
     pub fn bridge_removed(&mut self, name: &str, now: Timestamp) {
-        for key in self.registry.keys_of(name) {
+        let keys = self.registry.keys_of(name);
+        let addresses: Vec<_> = keys.iter().filter_map(|key| self.address_of(*key)).collect();
+        for key in keys {
             let removed = self.removed(key);
             self.subscriptions_lose(key);
             self.publisher.forget(key);
@@ -47,6 +49,7 @@ impl Hub {
         self.controls_lose_bridge(name);
         self.receipts.forget(name);
         self.registry.remove_source(name);
+        addresses.iter().for_each(|address| self.show_address(address));
     }
 
     /// A bridge has stopped working, for instance in quarantine: what it was asked is answered as failed, and its nodes and their last
@@ -91,11 +94,9 @@ impl Hub {
         if let Some(displaced) = self.registry.displaced_by(bridge, &node) {
             self.remove_one(displaced, now);
         }
-        let is_same = self
-            .registry
-            .by_id(bridge, &node.id)
-            .and_then(|key| self.registry.get(key))
-            .is_some_and(|entry| entry.node == node);
+        let known = self.registry.by_id(bridge, &node.id).and_then(|key| self.registry.get(key));
+        let is_same = known.is_some_and(|entry| entry.node == node);
+        let before = known.map(|entry| entry.node.state);
         let (key, what) = match self.registry.put(bridge, node, now) {
             Ok(Put::Added(key)) => (key, NodeEvents::ADDED),
             Ok(Put::Updated(key)) => (key, NodeEvents::UPDATED),
@@ -103,6 +104,9 @@ impl Hub {
         };
         if !is_same {
             self.tell_watchers(key, what, now);
+        }
+        if self.registry.get(key).map(|entry| entry.node.state) != before {
+            self.show_node(key);
         }
         self.remind_wanted(bridge, key);
     }
@@ -130,8 +134,12 @@ impl Hub {
         let removed = self.removed(key);
         let is_remembered = self.subscriptions.of_node(key) > 0;
         self.readouts_lose(key, now);
+        let address = self.address_of(key);
         self.registry.remove(key, is_remembered, now);
         self.publisher.forget(key);
+        if let Some(address) = address {
+            self.show_address(&address);
+        }
         if let Some(removed) = removed {
             self.tell_removed(&removed, now);
         }
@@ -148,6 +156,7 @@ impl Hub {
         };
         if self.registry.set_state(key, state, now) {
             self.tell_watchers(key, NodeEvents::STATUS, now);
+            self.show_node(key);
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Friends {
     online: BTreeMap<Peer, bool>,
     waiting: BTreeSet<Contact>,
     roster: BTreeMap<Contact, Subscription>,
+    /// By address of ours, those who see it; as a client there is only one.
+    watchers: BTreeMap<BareJid, BTreeSet<BareJid>>,
 }
 
 impl Friends {
@@ -98,7 +100,51 @@ impl Friends {
 
     /// Whether we are sent the peer's presence.
     pub(super) fn sees(&self, contact: &Contact) -> bool {
-        matches!(self.roster.get(contact), Some(Subscription::To | Subscription::Both))
+        self.subscription(contact).is_some_and(Subscription::shows_theirs)
+    }
+
+    pub(super) fn subscription(&self, contact: &Contact) -> Option<Subscription> {
+        self.roster.get(contact).copied()
+    }
+
+    pub(super) fn contacts(&self) -> usize {
+        self.roster.len()
+    }
+
+    pub(super) fn all(&self) -> Vec<(Contact, Subscription)> {
+        self.roster.iter().map(|(contact, subscription)| (contact.clone(), *subscription)).collect()
+    }
+
+    /// Who sees an address of ours.
+    pub(super) fn watchers(&self, at: &BareJid) -> Vec<BareJid> {
+        self.watchers.get(at).into_iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn put(&mut self, contact: Contact, subscription: Subscription) {
+        self.drop(&contact);
+        if let Some(at) = contact.at.clone().filter(|_| subscription.shows_ours()) {
+            self.watchers.entry(at).or_default().insert(contact.jid.clone());
+        }
+        self.roster.insert(contact, subscription);
+    }
+
+    pub(super) fn drop(&mut self, contact: &Contact) {
+        self.roster.remove(contact);
+        let Some(at) = &contact.at else { return };
+        if let Some(jids) = self.watchers.get_mut(at) {
+            jids.remove(&contact.jid);
+            if jids.is_empty() {
+                self.watchers.remove(at);
+            }
+        }
+    }
+
+    /// Remembers that a request waits, if there is room: one asker must not keep all others out.
+    pub(super) fn wait(&mut self, contact: Contact) -> bool {
+        let from = Contact { jid: contact.jid.clone(), at: None };
+        let own = self.waiting.range(from..).take_while(|one| one.jid == contact.jid).count();
+        let has_room = self.waiting.len() < limits::WAITING_MAX && own < limits::WAITING_PER_JID_MAX;
+        has_room && self.waiting.insert(contact)
     }
 }
 
@@ -107,7 +153,7 @@ impl Hub {
     pub(super) fn greet(&mut self, now: Timestamp) {
         self.friends.all_unknown();
         if self.config.component.is_some() {
-            return;
+            return self.greet_contacts();
         }
         self.ask_peer(None, false, roster::get(), Purpose::Roster, now);
         self.announce(now);
@@ -118,9 +164,9 @@ impl Hub {
         for item in items {
             let contact = Contact { jid: item.jid, at: None };
             match item.subscription {
-                Subscription::Remove => _ = self.friends.roster.remove(&contact),
+                Subscription::Remove => self.friends.drop(&contact),
                 _ if self.friends.roster.len() < limits::CONTACTS_MAX || self.friends.roster.contains_key(&contact) => {
-                    self.friends.roster.insert(contact, item.subscription);
+                    self.friends.put(contact, item.subscription);
                 }
                 _ => {}
             }
@@ -143,55 +189,76 @@ impl Hub {
             }
             Presence::Unavailable => self.peer_away(from, now),
             Presence::Subscribe => self.asked_for_presence(contact),
-            Presence::Subscribed => {}
+            Presence::Subscribed => self.change_contact(&contact, Subscription::with_theirs),
+            Presence::Probe => self.probed(&contact, &from.jid),
             Presence::Unsubscribe => {
-                self.friends.waiting.remove(&contact);
+                self.no_longer_waits(&contact);
                 self.send_presence(Availability::Unsubscribed, &contact, []);
                 if self.friends.sees(&contact) {
                     self.send_presence(Availability::Unsubscribe, &contact, []);
                 }
+                self.change_contact(&contact, |_| Subscription::None);
                 self.drop_peer(&contact.peer());
             }
             // Who only declines to show its own presence keeps what it has: many clients decline whatever they do not know.
-            Presence::Unsubscribed if self.friends.sees(&contact) => self.drop_peer(&contact.peer()),
+            Presence::Unsubscribed if self.friends.sees(&contact) => {
+                self.change_contact(&contact, Subscription::without_theirs);
+                self.drop_peer(&contact.peer());
+            }
             Presence::Unsubscribed | Presence::Error | Presence::Other => {}
         }
     }
 
     fn asked_for_presence(&mut self, contact: Contact) {
-        let decided = self.decisions.of(&contact.jid);
-        if self.is_welcome(&contact.jid) || decided == Some(true) {
+        if self.is_welcome_at(&contact) {
             self.approve(&contact);
-        } else if decided == Some(false) {
+        } else if self.decisions.of(&contact.jid) == Some(false) {
             self.decline(&contact);
-        } else if self.friends.waiting.len() < limits::WAITING_MAX {
-            self.friends.waiting.insert(contact);
+        } else if self.is_there(&contact) && self.friends.wait(contact.clone()) {
+            self.keep_contact(&contact);
+        }
+    }
+
+    fn no_longer_waits(&mut self, contact: &Contact) {
+        if self.friends.waiting.remove(contact) {
+            self.keep_contact(contact);
         }
     }
 
     /// Refuses, or takes back.
     pub(super) fn decline(&mut self, contact: &Contact) {
-        self.friends.waiting.remove(contact);
+        self.no_longer_waits(contact);
         self.send_presence(Availability::Unsubscribed, contact, []);
+        if contact.at.is_some() && self.friends.subscription(contact).is_some_and(Subscription::shows_ours) {
+            self.send_presence(Availability::Unavailable, contact, []);
+            self.change_contact(contact, Subscription::without_ours);
+        }
     }
 
     pub(super) fn approve(&mut self, contact: &Contact) {
-        self.friends.waiting.remove(contact);
+        self.no_longer_waits(contact);
         self.send_presence(Availability::Subscribed, contact, []);
+        self.change_contact(contact, Subscription::with_ours);
+        self.show(contact, &contact.jid.clone().into());
         if !self.friends.sees(contact) {
             // Its presence tells when it comes and goes, and which client it is.
             self.send_presence(Availability::Subscribe, contact, []);
         }
     }
 
-    fn send_presence(&mut self, what: Availability, contact: &Contact, children: impl IntoIterator<Item = Element>) {
+    pub(super) fn send_presence(
+        &mut self,
+        what: Availability,
+        contact: &Contact,
+        children: impl IntoIterator<Item = Element>,
+    ) {
         let Peer { jid, at } = contact.peer();
         self.send_from(at.as_ref(), presence(what, Some(&jid), children));
     }
 
     /// Rules changed: those who waited may be welcome now.
     pub(super) fn reconsider_waiting(&mut self) {
-        let known = self.friends.waiting.iter().filter(|contact| self.is_welcome(&contact.jid)).cloned();
+        let known = self.friends.waiting.iter().filter(|contact| self.is_welcome_at(contact)).cloned();
         for contact in known.collect::<Vec<_>>() {
             self.approve(&contact);
         }

@@ -141,6 +141,8 @@ pub const DECISIONS_MAX: usize = 10_000;
 pub const CONTACTS_MAX: usize = 10_000;
 /// Strangers' presence subscriptions that wait for a decision: the server repeats what we do not keep.
 pub const WAITING_MAX: usize = 1000;
+/// Presence subscriptions of one bare JID that wait, for different nodes: one stranger must not keep all others out.
+pub const WAITING_PER_JID_MAX: usize = 16;
 /// Bytes of a field's pattern once compiled: patterns come from plugins.
 pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Nodes or fields named in one request.

@@ -20,6 +20,63 @@ pub enum Subscription {
     Remove,
 }
 
+impl Subscription {
+    /// As a contact list writes it.
+    pub const fn as_word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::To => "to",
+            Self::From => "from",
+            Self::Both => "both",
+            Self::Remove => "remove",
+        }
+    }
+
+    /// Reads a word of a contact list.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::None, Self::To, Self::From, Self::Both, Self::Remove].into_iter().find(|one| one.as_word() == word)
+    }
+
+    /// Whether they see ours.
+    pub const fn shows_ours(self) -> bool {
+        matches!(self, Self::From | Self::Both)
+    }
+
+    /// Whether we see theirs.
+    pub const fn shows_theirs(self) -> bool {
+        matches!(self, Self::To | Self::Both)
+    }
+
+    const fn of(ours: bool, theirs: bool) -> Self {
+        match (ours, theirs) {
+            (true, true) => Self::Both,
+            (true, false) => Self::From,
+            (false, true) => Self::To,
+            (false, false) => Self::None,
+        }
+    }
+
+    /// The same, and they see ours.
+    pub const fn with_ours(self) -> Self {
+        Self::of(true, self.shows_theirs())
+    }
+
+    /// The same, but they do not see ours.
+    pub const fn without_ours(self) -> Self {
+        Self::of(false, self.shows_theirs())
+    }
+
+    /// The same, and we see theirs.
+    pub const fn with_theirs(self) -> Self {
+        Self::of(self.shows_ours(), true)
+    }
+
+    /// The same, but we do not see theirs.
+    pub const fn without_theirs(self) -> Self {
+        Self::of(self.shows_ours(), false)
+    }
+}
+
 /// A contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -49,13 +106,7 @@ pub fn remove(jid: &BareJid) -> Element {
 
 fn item(element: &Element) -> Option<Item> {
     let jid = BareJid::new(element.attr("jid")?).ok()?;
-    let subscription = match element.attr("subscription") {
-        Some("to") => Subscription::To,
-        Some("from") => Subscription::From,
-        Some("both") => Subscription::Both,
-        Some("remove") => Subscription::Remove,
-        _ => Subscription::None,
-    };
+    let subscription = element.attr("subscription").and_then(Subscription::from_word).unwrap_or(Subscription::None);
     Some(Item { jid, subscription, name: xml::text_of(element, "name") })
 }
 

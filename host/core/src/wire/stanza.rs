@@ -13,7 +13,7 @@ use jid::Jid;
 use minidom::Element;
 
 pub use build::{
-    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from,
+    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from, status,
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::mend;
@@ -144,6 +144,8 @@ pub enum Presence {
     Unsubscribe,
     /// Lets us no longer.
     Unsubscribed,
+    /// Its server wants to know ours now.
+    Probe,
     /// Could not be delivered.
     Error,
     /// Anything else.

@@ -69,6 +69,13 @@ pub enum Availability {
     Unsubscribe,
     /// They may no longer, or never might.
     Unsubscribed,
+    /// We want to know theirs now.
+    Probe,
+}
+
+/// What presence says to people.
+pub fn status(text: &str) -> Element {
+    Tag::new("status", ns::CLIENT).text(text).build()
 }
 
 /// Presence, to everybody or to one.
@@ -80,6 +87,7 @@ pub fn presence(availability: Availability, to: Option<&Jid>, children: impl Int
         Availability::Subscribed => "subscribed",
         Availability::Unsubscribe => "unsubscribe",
         Availability::Unsubscribed => "unsubscribed",
+        Availability::Probe => "probe",
     };
     addressed("presence", to, "").filled("type", kind).children(children).build()
 }

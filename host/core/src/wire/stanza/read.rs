@@ -183,6 +183,7 @@ fn presence(stanza: &Element) -> Presence {
         Some("subscribed") => Presence::Subscribed,
         Some("unsubscribe") => Presence::Unsubscribe,
         Some("unsubscribed") => Presence::Unsubscribed,
+        Some("probe") => Presence::Probe,
         Some("error") => Presence::Error,
         Some(_) => Presence::Other,
     }
@@ -334,7 +335,7 @@ mod tests {
         let with_caps = "<presence xmlns='jabber:client'><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='v'/></presence>";
         let caps = discovery::Caps { node: "n".to_owned(), ver: "v".to_owned() };
         assert_eq!(kind(with_caps), Kind::Presence(Presence::Available { caps: Some(caps) }));
-        assert_eq!(kind("<presence xmlns='jabber:client' type='probe'/>"), Kind::Presence(Presence::Other));
+        assert_eq!(kind("<presence xmlns='jabber:client' type='probe'/>"), Kind::Presence(Presence::Probe));
         for (availability, expected) in [
             (Availability::Available, Presence::Available { caps: None }),
             (Availability::Unavailable, Presence::Unavailable),
