@@ -6,6 +6,8 @@
 
 #[path = "e2e/commands.rs"]
 mod commands;
+#[path = "e2e/component.rs"]
+mod component;
 #[path = "e2e/foreign.rs"]
 mod foreign;
 #[path = "e2e/local.rs"]

@@ -19,6 +19,8 @@ pub const DOMAIN: &str = "test.localhost";
 pub const PUBSUB: &str = "pubsub.test.localhost";
 /// Has rooms.
 pub const ROOMS: &str = "rooms.test.localhost";
+/// A domain that waits for a component; its secret is [`PASSWORD`].
+pub const COMPONENT: &str = "iot.test.localhost";
 /// Everybody's password: a test's accounts guard nothing.
 pub const PASSWORD: &str = "correct-horse";
 
@@ -28,6 +30,8 @@ pub struct Prosody {
     pub port: u16,
     /// For clients that begin with TLS.
     pub direct_port: u16,
+    /// For the component [`COMPONENT`].
+    pub component_port: u16,
     /// The trust anchor, PEM.
     pub ca: PathBuf,
     process: Process,
@@ -38,14 +42,15 @@ impl Prosody {
     /// Starts a server with these accounts.
     pub fn start(accounts: &[&str]) -> Outcome<Self> {
         let scratch = Scratch::new(&place::scratch()?, "prosody")?;
-        let ca = certificate(scratch.path())?;
+        let ca = certificate(scratch.path(), DOMAIN)?;
         for account in accounts {
             write_account(scratch.path(), account)?;
         }
-        let (port, direct_port) = (free_port()?, free_port()?);
-        std::fs::write(scratch.path().join("prosody.cfg.lua"), configuration(scratch.path(), port, direct_port))?;
+        let (port, direct_port, component_port) = (free_port()?, free_port()?, free_port()?);
+        let text = configuration(scratch.path(), [port, direct_port, component_port]);
+        std::fs::write(scratch.path().join("prosody.cfg.lua"), text)?;
         let process = launch(scratch.path(), port)?;
-        Ok(Self { port, direct_port, ca, process, scratch })
+        Ok(Self { port, direct_port, component_port, ca, process, scratch })
     }
 
     /// Kills it as a crash would.
@@ -75,12 +80,12 @@ fn launch(directory: &Path, port: u16) -> Outcome<Process> {
     Ok(process)
 }
 
-fn configuration(directory: &Path, port: u16, direct_port: u16) -> String {
+fn configuration(directory: &Path, [port, direct_port, component_port]: [u16; 3]) -> String {
     let directory = directory.display();
     format!(
         r#"daemonize=false run_as_root=true pidfile="{directory}/prosody.pid" data_path="{directory}/data"
 log={{{{levels={{min="info"}},to="console"}}}}
-interfaces={{"127.0.0.1"}} c2s_ports={{{port}}} c2s_direct_tls_ports={{{direct_port}}} s2s_ports={{}} http_ports={{}} https_ports={{}} component_ports={{}}
+interfaces={{"127.0.0.1"}} c2s_ports={{{port}}} c2s_direct_tls_ports={{{direct_port}}} s2s_ports={{}} http_ports={{}} https_ports={{}} component_ports={{{component_port}}}
 network_settings={{nagle=false}} limits={{}}
 modules_enabled={{"disco","roster","saslauth","tls","smacks","ping","offline","posix","pep"}}
 modules_disabled={{"s2s","s2s_auth_certs"}}
@@ -92,6 +97,8 @@ VirtualHost "{DOMAIN}"
 Component "{PUBSUB}" "pubsub"
 admins={{"bridge@{DOMAIN}"}}
 Component "{ROOMS}" "muc"
+Component "{COMPONENT}"
+ component_secret="{PASSWORD}"
 "#
     )
 }
@@ -114,11 +121,11 @@ fn write_account(directory: &Path, account: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// An authority and a certificate that it signed; gives the authority's file.
-fn certificate(directory: &Path) -> Outcome<PathBuf> {
+/// An authority `ca.pem` and a certificate that it signed, `server.pem` with `server.key`; gives the authority's file.
+pub fn certificate(directory: &Path, domain: &str) -> Outcome<PathBuf> {
     std::fs::write(
         directory.join("server.ext"),
-        format!("subjectAltName=DNS:{DOMAIN}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"),
+        format!("subjectAltName=DNS:{domain}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"),
     )?;
     openssl(
         directory,
@@ -127,7 +134,7 @@ fn certificate(directory: &Path) -> Outcome<PathBuf> {
     openssl(
         directory,
         &format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={DOMAIN} -keyout server.key -out server.csr"
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={domain} -keyout server.key -out server.csr"
         ),
     )?;
     openssl(

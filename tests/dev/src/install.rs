@@ -27,6 +27,9 @@ const PACKAGES: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
+/// The same for tests only: a second server.
+const MORE_PACKAGES: [(&str, &str); 1] = [("ejabberd", "ejabberdctl")];
+
 /// Installs what is missing for the demo.
 pub fn for_demo() -> Outcome<()> {
     packages(&missing_packages(false))?;
@@ -38,7 +41,8 @@ pub fn for_tests() -> Outcome<()> {
     let environment = place::target()?.join("venv");
     let ready = environment.join("ready");
     let has_slixmpp = fs::read_to_string(&ready).is_ok_and(|text| text == SLIXMPP) && place::python()?.exists();
-    packages(&missing_packages(!has_slixmpp))?;
+    let more = missing(&MORE_PACKAGES);
+    packages(&[missing_packages(!has_slixmpp), more].concat())?;
     wasm_target()?;
     components()?;
     if !has_slixmpp {
@@ -49,12 +53,15 @@ pub fn for_tests() -> Outcome<()> {
 }
 
 fn missing_packages(with_python: bool) -> Vec<&'static str> {
-    let mut missing: Vec<_> =
-        PACKAGES.iter().filter(|(_, program)| find(program).is_none()).map(|(package, _)| *package).collect();
+    let mut missing = missing(&PACKAGES);
     if with_python && !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         missing.push("python3-venv");
     }
     missing
+}
+
+fn missing(packages: &[(&'static str, &str)]) -> Vec<&'static str> {
+    packages.iter().filter(|(_, program)| find(program).is_none()).map(|(package, _)| *package).collect()
 }
 
 fn packages(missing: &[&str]) -> Outcome<()> {
