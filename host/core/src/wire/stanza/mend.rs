@@ -136,7 +136,7 @@ fn message(mut stanza: Element) -> Element {
 fn presence(mut stanza: Element) -> Element {
     if stanza.attr("type").is_some_and(|kind| !is_presence_type(kind)) {
         // An unknown type is no sign of being online.
-        xml::set(&mut stanza, "type", "probe");
+        xml::set(&mut stanza, "type", "error");
     }
     keep_first_of(stanza, &["show", "priority"], |child| match child.name() {
         "show" => matches!(child.text().as_str(), "away" | "chat" | "dnd" | "xa"),
@@ -146,7 +146,7 @@ fn presence(mut stanza: Element) -> Element {
 }
 
 fn is_presence_type(kind: &str) -> bool {
-    matches!(kind, "error" | "probe" | "subscribe" | "subscribed" | "unavailable" | "unsubscribe" | "unsubscribed")
+    matches!(kind, "error" | "error" | "subscribe" | "subscribed" | "unavailable" | "unsubscribe" | "unsubscribed")
 }
 
 /// Drops children of the stanza's own namespace that make no sense, or that may stand there once and stand there again.
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(stanza.children().map(Element::name).collect::<Vec<_>>(), ["status"]);
         assert_eq!(read(&stanza).kind, Kind::Presence(super::super::Presence::Available { caps: None }));
         let odd = mended("<presence xmlns='jabber:client' type='odd'/>");
-        assert_eq!(read(&odd).kind, Kind::Presence(super::super::Presence::Other));
+        assert_eq!(read(&odd).kind, Kind::Presence(super::super::Presence::Error));
     }
 
     #[test]
