@@ -146,7 +146,7 @@ fn presence(mut stanza: Element) -> Element {
 }
 
 fn is_presence_type(kind: &str) -> bool {
-    matches!(kind, "error" | "error" | "subscribe" | "subscribed" | "unavailable" | "unsubscribe" | "unsubscribed")
+    matches!(kind, "error" | "probe" | "subscribe" | "subscribed" | "unavailable" | "unsubscribe" | "unsubscribed")
 }
 
 /// Drops children of the stanza's own namespace that make no sense, or that may stand there once and stand there again.
