@@ -8,6 +8,7 @@ pub mod field;
 pub mod limits;
 pub mod node;
 pub mod now;
+pub mod party;
 pub mod reading;
 pub mod value;
 
@@ -17,5 +18,6 @@ pub use field::{Constraint, Field, FieldKinds, Quality};
 pub use jid::{BareJid, FullJid, Jid};
 pub use node::{Command, Node, NodeRef, NodeState, Readout};
 pub use now::Timestamp;
+pub use party::Tokens;
 pub use reading::{FieldValue, NodeReading, Reading, Sample, Setting};
 pub use value::{Decimal, Value, ValueType};

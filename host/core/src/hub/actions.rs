@@ -21,6 +21,7 @@ impl Hub {
             Action::NodeFailed { id, node, failure } => {
                 if let Some(key) = self.registry.by_number(bridge, node) {
                     self.readout_failed(id, key, &failure, now);
+                    self.query_failed(id, key, &failure);
                 }
             }
             Action::Complete { id, outcome } => self.completed(id, outcome, now),
@@ -45,6 +46,8 @@ impl Hub {
         }
         self.readouts_lose_bridge(name, now);
         self.controls_lose_bridge(name);
+        self.runs_lose_bridge(name);
+        self.queries_lose_bridge(name);
         self.receipts.forget(name);
         self.registry.remove_source(name);
     }
@@ -54,6 +57,8 @@ impl Hub {
     pub fn bridge_down(&mut self, name: &str, now: Timestamp) {
         self.readouts_lose_bridge(name, now);
         self.controls_lose_bridge(name);
+        self.runs_lose_bridge(name);
+        self.queries_lose_bridge(name);
         let numbers: Vec<u32> = self.registry.nodes_of(name).map(|(_, entry)| entry.node.number).collect();
         for number in numbers {
             self.state_changed(name, number, NodeState::Offline, now);
@@ -72,6 +77,7 @@ impl Hub {
         }
         if let Some(request) = answers {
             self.readout_reported(request, key, &reading);
+            self.query_reported(request, key, &reading);
         }
         let mut items = self.notify(key, &reading, receipt.is_some(), now);
         items.extend(self.publish(key, &reading, receipt.is_some(), now));
@@ -155,6 +161,8 @@ impl Hub {
         match self.requests.remove(&request) {
             Some(Owner::Readout(number)) => self.readout_completed(number, request, outcome, now),
             Some(Owner::Control(number)) => self.control_completed(number, request, outcome),
+            Some(Owner::Run(number)) => self.run_completed(number, request, outcome),
+            Some(Owner::Query(number)) => self.query_completed(number, request, outcome),
             None => {}
         }
     }

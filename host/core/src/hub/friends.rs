@@ -207,6 +207,7 @@ impl Hub {
         self.drop_readouts(is_gone);
         self.drop_watches(is_gone);
         self.queues_lose(peer, now);
+        self.drop_queries(is_gone);
     }
 
     /// A peer, or with a bare JID all of it, wants nothing any more or cannot be reached.
@@ -215,5 +216,6 @@ impl Hub {
         self.drop_readouts(is_gone);
         self.drop_subscriptions(is_gone);
         self.drop_watches(is_gone);
+        self.drop_queries(is_gone);
     }
 }

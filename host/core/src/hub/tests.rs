@@ -10,6 +10,8 @@ mod concentrator;
 mod controls;
 mod discover;
 mod friends;
+mod large;
+mod orders;
 mod publish;
 mod queues;
 mod readouts;

@@ -71,7 +71,11 @@ impl Service {
                         }
                         self.unwritten.extend(item);
                     }
-                    Output::Event { .. } | Output::Wish { .. } | Output::Trouble { .. } | Output::Refused { .. } => {}
+                    Output::Event { .. }
+                    | Output::Wish { .. }
+                    | Output::Manage { .. }
+                    | Output::Trouble { .. }
+                    | Output::Refused { .. } => {}
                 }
             }
             if self.is_slow || self.unwritten.is_empty() {

@@ -39,6 +39,8 @@ pub enum Refusal {
     Syntax(String),
     /// Outside of range, pattern or members.
     Invalid(String),
+    /// The form has this parameter more than once, and says in no order which counts.
+    Twice(String),
     /// The request makes no sense.
     BadRequest(String),
     /// Not built.
@@ -47,6 +49,8 @@ pub enum Refusal {
     Locked,
     /// The device did not do it.
     Failed {
+        /// Those that failed, where several were to be set; the first generation has room for them.
+        nodes: Vec<NodeRef>,
         /// What is told.
         fault: StanzaFault,
         /// While setting this.
@@ -56,7 +60,7 @@ pub enum Refusal {
 
 impl From<StanzaFault> for Refusal {
     fn from(fault: StanzaFault) -> Self {
-        Self::Failed { fault, parameter: None }
+        Self::Failed { nodes: Vec::new(), fault, parameter: None }
     }
 }
 
@@ -77,7 +81,14 @@ impl Refusal {
             }
             None => fault,
         };
-        if dialect.is_long() { with_response_code(fault, parameter) } else { fault }
+        if dialect.is_long() { with_response_code(fault, self.nodes(), parameter) } else { fault }
+    }
+
+    fn nodes(&self) -> &[NodeRef] {
+        match self {
+            Self::Failed { nodes, .. } => nodes,
+            _ => &[],
+        }
     }
 
     fn fault(&self) -> (StanzaFault, Option<&str>) {
@@ -90,10 +101,11 @@ impl Refusal {
             Self::WrongType(name) => (StanzaFault::bad_request("Invalid parameter type."), Some(name)),
             Self::Syntax(name) => (StanzaFault::bad_request("Syntax error."), Some(name)),
             Self::Invalid(name) => (StanzaFault::bad_request("Value not valid."), Some(name)),
+            Self::Twice(name) => (StanzaFault::bad_request("Given more than once."), Some(name)),
             Self::BadRequest(text) => (StanzaFault::bad_request(text), None),
             Self::NotImplemented => (StanzaFault::not_implemented(), None),
             Self::Locked => (StanzaFault::new(FaultKind::Wait, Condition::Conflict), None),
-            Self::Failed { fault, parameter } => (fault.clone(), parameter.as_deref()),
+            Self::Failed { fault, parameter, .. } => (fault.clone(), parameter.as_deref()),
         }
     }
 }
@@ -103,9 +115,10 @@ fn parameter_error_tag(dialect: Dialect, parameter: &str, text: &str) -> Element
     Tag::new("paramError", dialect.control_ns()).attr("var", parameter).attr("n", parameter).text(text).build()
 }
 
-fn with_response_code(fault: StanzaFault, parameter: Option<&str>) -> StanzaFault {
+fn with_response_code(fault: StanzaFault, nodes: &[NodeRef], parameter: Option<&str>) -> StanzaFault {
     let ns = Dialect::Xmpp.control_ns();
     let response = Tag::new("setResponse", ns).attr("responseCode", code_of(fault.condition));
+    let response = response.children(nodes.iter().map(|node| node_tag(node, Dialect::Xmpp, ns)));
     let response = match parameter {
         Some(name) => response
             .child(Tag::new("parameter", ns).attr("name", name))
