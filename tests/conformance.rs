@@ -1,5 +1,7 @@
 //! Runs every script of `tests/conformance/` against the hub in this process. One script, one requirement.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use tombolo_tests::script;
@@ -56,6 +58,98 @@ fn commands() {
 #[test]
 fn component() {
     run("component");
+}
+
+/// Elements that a peer may send, by the part of their namespace that names the interface; short names first.
+const OPERATIONS: &[(&str, &[&str])] = &[
+    ("sd sensordata", &["req", "cancel"]),
+    ("ctr control", &["set", "getForm"]),
+    ("events", &["subscribe", "unsubscribe"]),
+    ("concentrator concentrators", tombolo_core::wire::concentrator::OPERATIONS),
+];
+
+/// Generations as scripts and namespaces call them.
+const GENERATIONS: [&str; 4] = ["xmpp", "ieee", "nf", "nfi"];
+
+/// Which scripts bring which operation, in which generation.
+type Cells = BTreeMap<(String, &'static str), BTreeSet<String>>;
+
+fn cells_of(text: &str, name: &str, cells: &mut Cells) {
+    let dialects = script::dialects(text).unwrap();
+    for (interface, operations) in OPERATIONS {
+        for operation in *operations {
+            for part in interface.split(' ') {
+                let asked = |generation: &str| {
+                    let namespace = format!("xmlns='urn:{generation}:iot:{part}");
+                    text.split(&format!("<{operation} ")).skip(1).any(|rest| rest.starts_with(&namespace))
+                };
+                for generation in GENERATIONS {
+                    let is_meant = asked(generation) || (asked("nf") && dialects.contains(&generation));
+                    if is_meant {
+                        let row = format!("{} `{operation}`", interface.split(' ').next_back().unwrap_or_default());
+                        cells.entry((row, generation)).or_default().insert(name.to_owned());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The table, and the operations that lack a dialogue in a generation.
+fn table() -> (String, Vec<String>) {
+    let mut cells = Cells::new();
+    let mut requirements = String::new();
+    for area_name in AREAS {
+        for path in scripts(&area(area_name)) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = format!("{area_name}/{stem}");
+            cells_of(&text, &name, &mut cells);
+            let requirement = text.lines().next().unwrap_or_default().trim_start_matches("# ").replace('|', "\\|");
+            writeln!(requirements, "| {requirement} | [{stem}]({name}.script) |").unwrap();
+        }
+    }
+    let mut out = String::from(
+        "# Which dialogue is about what\n\nWritten by `TOMBOLO_WRITE=1 cargo test --workspace --test fast -- conformance::table`; a test fails when it is stale.\n\n\
+         ## Operations by generation\n\nHow many dialogues bring the operation, and one of them.\n\n| operation | xmpp | ieee | nf | nfi |\n|---|---|---|---|---|\n",
+    );
+    let mut missing = Vec::new();
+    for (interface, operations) in OPERATIONS {
+        for operation in *operations {
+            let row = format!("{} `{operation}`", interface.split(' ').next_back().unwrap_or_default());
+            write!(out, "| {row} |").unwrap();
+            for generation in GENERATIONS {
+                match cells.get(&(row.clone(), generation)).filter(|found| !found.is_empty()) {
+                    Some(found) => {
+                        let first = found.first().map(String::as_str).unwrap_or_default();
+                        write!(out, " [{}]({first}.script) |", found.len()).unwrap();
+                    }
+                    None => {
+                        missing.push(format!("{row} in {generation}"));
+                        out.push_str(" none |");
+                    }
+                }
+            }
+            out.push('\n');
+        }
+    }
+    write!(out, "\n## Requirements\n\n| requirement | dialogue |\n|---|---|\n{requirements}").unwrap();
+    (out, missing)
+}
+
+#[test]
+fn table_says_which_dialogue_is_about_what() {
+    let path = area("TABLE.md");
+    let (table, missing) = table();
+    assert!(missing.is_empty(), "no dialogue for {}", missing.join(", "));
+    if std::env::var_os("TOMBOLO_WRITE").is_some() {
+        std::fs::write(&path, &table).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == table,
+        "TABLE.md is stale: TOMBOLO_WRITE=1 cargo test --workspace --test fast -- conformance::table"
+    );
 }
 
 #[test]

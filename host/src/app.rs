@@ -264,6 +264,7 @@ impl App {
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { about, reason: Some(reason) } => tracing::warn!(about, reason, "publication waits"),
                 Output::Trouble { about, reason: None } => tracing::info!(about, "publication works again"),
+                Output::Manage { bridge, id, what } => self.manage(&bridge, id, what),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }

@@ -109,6 +109,21 @@ enum Command {
         #[command(flatten)]
         login: Login,
     },
+    /// Have a node, or a bridge, carry out one of its commands, as `things` prints them; a query's results are printed.
+    #[command(name = "command")]
+    Invoke {
+        /// The concentrator; a bare JID means its resource `tombolo`.
+        jid: String,
+        /// The node as `things` prints it, `SOURCE/ID`; a bridge's name for its own: restart, release, checkpoint.
+        node: String,
+        /// The command.
+        name: String,
+        /// What it wants to know.
+        #[arg(value_name = "NAME=VALUE")]
+        values: Vec<String>,
+        #[command(flatten)]
+        login: Login,
+    },
     /// Show readings as they come, until interrupted.
     Watch {
         /// The concentrator; a bare JID means its resource `tombolo`.
@@ -214,6 +229,9 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
             client::read(&jid, client::Wanted { nodes, kinds, fields, from, to }, &login).await
         }
         Command::Set { jid, words, login } => client::set(&jid, &words, &login).await,
+        Command::Invoke { jid, node, name, values, login } => {
+            client::command(&jid, &node, &name, &values, &login).await
+        }
         Command::Watch { jid, nodes, count, login } => client::watch(&jid, nodes, count, &login).await,
     }
 }

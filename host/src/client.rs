@@ -10,6 +10,7 @@ use minidom::Element;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tombolo_core::model::Account;
+use tombolo_core::wire::concentrator::QueryProgress;
 use tombolo_core::wire::discovery;
 use tombolo_core::wire::sensor::Answer;
 use tombolo_core::wire::stanza::{self, Condition, Incoming, Kind, Message, StanzaFault};
@@ -44,6 +45,7 @@ pub struct Client {
     asked: u64,
     within: Duration,
     readings: VecDeque<(Jid, Answer)>,
+    progress: VecDeque<(Jid, QueryProgress)>,
     /// A new session began since somebody asked: whatever was subscribed to or asked for in the old one is lost.
     is_new: bool,
 }
@@ -57,8 +59,8 @@ impl Client {
         loop {
             match timeout_at(deadline, events.recv()).await {
                 Ok(Some(SessionEvent::Online { me, .. })) => {
-                    let readings = VecDeque::new();
-                    return Ok(Self { session, events, me, asked: 0, within, readings, is_new: false });
+                    let (readings, progress) = (VecDeque::new(), VecDeque::new());
+                    return Ok(Self { session, events, me, asked: 0, within, readings, progress, is_new: false });
                 }
                 Ok(Some(SessionEvent::AuthenticationFailed { reason, .. })) => return Err(ClientError::Login(reason)),
                 Ok(Some(SessionEvent::Offline { reason, .. })) => return Err(ClientError::Unreachable(reason)),
@@ -119,6 +121,24 @@ impl Client {
         }
     }
 
+    /// What a query tells next; none: nothing came until then, or a new session began in which nothing will.
+    pub async fn progress(&mut self, deadline: Instant) -> Result<Option<(Jid, QueryProgress)>, ClientError> {
+        loop {
+            if let Some(progress) = self.progress.pop_front() {
+                return Ok(Some(progress));
+            }
+            if self.is_new {
+                return Ok(None);
+            }
+            match self.next(deadline).await {
+                Ok(Some(incoming)) => self.keep(incoming.from, incoming.kind),
+                Ok(None) => {}
+                Err(ClientError::Silent(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Who somebody is and what it can do.
     pub async fn info_of(&mut self, to: &Jid) -> Result<discovery::Info, ClientError> {
         let asked = self.ask(to, false, discovery::Request::Info { node: None }.to_element()).await;
@@ -142,8 +162,10 @@ impl Client {
     }
 
     fn keep(&mut self, from: Option<Jid>, kind: Kind) {
-        if let (Some(from), Kind::Message(Message::Sensor(answer))) = (from, kind) {
-            self.readings.push_back((from, answer));
+        match (from, kind) {
+            (Some(from), Kind::Message(Message::Sensor(answer))) => self.readings.push_back((from, answer)),
+            (Some(from), Kind::Message(Message::Query(progress))) => self.progress.push_back((from, progress)),
+            _ => {}
         }
     }
 

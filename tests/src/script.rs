@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
 use tombolo_core::hub::{
-    Granted, How, Hub, HubConfig, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
+    Granted, How, Hub, HubConfig, Manage, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
 };
 use tombolo_core::model::bridge::{Read, Report};
 use tombolo_core::model::{
-    Action, BareJid, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality, Reading,
-    Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
+    Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
+    Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
 use tombolo_core::policy::{Glob, May, Policy, Rule, Share};
 use tombolo_core::wire::pubsub::NodeConfig;
@@ -26,8 +26,27 @@ const DOMAIN: &str = "iot.example.org";
 const BRIDGE: &str = "home";
 const BEGIN: &str = "2026-01-31T12:00:00Z";
 
-/// Runs a script; an error names line and reason.
+/// Generations whose element names are the same; scripts are written in the second one.
+const SHORT: [&str; 3] = ["ieee", "nf", "nfi"];
+
+/// Runs a script, once for each of the generations with short names that its head names; an error names line and reason.
 pub fn run(script: &str) -> Result<(), String> {
+    let dialects = dialects(script)?;
+    let told = |dialect: &str| script.replace("urn:nf:iot:", &format!("urn:{dialect}:iot:"));
+    dialects.iter().try_for_each(|dialect| run_once(&told(dialect)).map_err(|reason| format!("{dialect}: {reason}")))
+}
+
+/// What the head says after `# dialects:`; nothing: as it is written.
+pub fn dialects(script: &str) -> Result<Vec<&str>, String> {
+    let Some(named) = script.lines().find_map(|line| line.strip_prefix("# dialects:")) else { return Ok(vec!["nf"]) };
+    let named: Vec<&str> = named.split_whitespace().collect();
+    match named.iter().find(|name| !SHORT.contains(name)) {
+        Some(odd) => Err(format!("{odd} is no generation with short names")),
+        None => Ok(named),
+    }
+}
+
+fn run_once(script: &str) -> Result<(), String> {
     let is_component = script.lines().any(|line| line.trim_end() == "component");
     let mut stage = Stage::new(is_component)?;
     let mut lines = script.lines().enumerate().peekable();
@@ -46,12 +65,19 @@ pub fn run(script: &str) -> Result<(), String> {
     stage.end()
 }
 
+/// What a bridge was told, or the service to do with it.
+#[derive(Clone)]
+enum Told {
+    Event(Event),
+    Manage(u64, Manage),
+}
+
 struct Stage {
     hub: Hub,
     is_component: bool,
     now: Timestamp,
     stanzas: VecDeque<Element>,
-    events: VecDeque<Event>,
+    events: VecDeque<Told>,
     /// What only the app could do, and the last of it that the script has seen.
     wishes: VecDeque<(u64, Wish)>,
     wish: u64,
@@ -68,6 +94,8 @@ struct Stage {
     request: u64,
     /// The id of the last stanza of ours.
     id: String,
+    /// Nodes that a script added.
+    added: Vec<Node>,
 }
 
 impl Stage {
@@ -151,9 +179,28 @@ impl Stage {
             }
             [BRIDGE, "is", node, state @ ("online" | "offline")] => {
                 let state = if *state == "online" { NodeState::Online } else { NodeState::Offline };
-                self.act(Action::NodeState { node: find(node)?.number, state });
+                self.act(Action::NodeState { node: self.find(node)?.number, state });
             }
-            [BRIDGE, "removes", node] => self.act(Action::RemoveNode(find(node)?.number)),
+            [BRIDGE, "is", "done"] => self.hub.handle_managed(self.request, Ok(())),
+            [BRIDGE, "adds", id] => {
+                self.act(Action::PutNode(Box::new(node(9, id, None, Readout::Reported, Vec::new()))))
+            }
+            [BRIDGE, "adds", id, "like", other] => {
+                let twin = Node { number: 10, id: (*id).to_owned(), ..self.find(other)? };
+                self.added.push(twin.clone());
+                self.act(Action::PutNode(Box::new(twin)));
+            }
+            [BRIDGE, "labels", id, label] => {
+                self.act(Action::PutNode(Box::new(Node { label: (*label).to_owned(), ..self.find(id)? })))
+            }
+            [BRIDGE, "has", node, "in", "trouble"] => {
+                self.act(Action::NodeState { node: self.find(node)?.number, state: NodeState::Error })
+            }
+            [BRIDGE, "cannot", "read", node, reason @ ..] => {
+                let failure = Failure::new(ReasonCode::Unreachable, reason.join(" "));
+                self.act(Action::NodeFailed { id: self.request, node: self.find(node)?.number, failure })
+            }
+            [BRIDGE, "removes", node] => self.act(Action::RemoveNode(self.find(node)?.number)),
             [BRIDGE, expected @ ..] => return self.expect_event(&expected.join(" ")),
             ["wait", seconds] => self.wait(seconds.parse().map_err(|_| "no number of seconds")?),
             ["service", "is", "asked", wanted @ ..] => return self.expect_wish(&wanted.join(" ")),
@@ -201,9 +248,10 @@ impl Stage {
                     };
                 }
                 Output::LetGo(_) | Output::GivenUp { .. } => {}
-                Output::Event { event, .. } => self.events.push_back(event),
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { .. } | Output::Refused { .. } => {}
+                Output::Event { event, .. } => self.events.push_back(Told::Event(event)),
+                Output::Manage { id, what, .. } => self.events.push_back(Told::Manage(id, what)),
             }
         }
     }
@@ -285,26 +333,38 @@ impl Stage {
     }
 
     /// An event as a script writes it; remembers the request.
-    fn digest(&mut self, event: &Event) -> String {
+    fn digest(&mut self, told: &Told) -> String {
+        let event = match told {
+            Told::Event(event) => event,
+            Told::Manage(id, what) => {
+                self.request = *id;
+                return format!("is managed {what:?}");
+            }
+        };
         match event {
             Event::Read(Read { id, nodes, .. }) => {
                 self.request = *id;
-                let names: Vec<String> = nodes.iter().map(|number| node_name(*number)).collect();
+                let names: Vec<String> = nodes.iter().map(|number| self.node_name(*number)).collect();
                 format!("is asked for {}", names.join(" "))
             }
             Event::Write { id, node, settings } => {
                 self.request = *id;
                 let fields =
-                    house().into_iter().find(|known| known.number == *node).map(|node| node.fields).unwrap_or_default();
+                    self.nodes().find(|known| known.number == *node).map(|node| node.fields).unwrap_or_default();
                 let texts = settings.iter().map(|setting| {
                     let name = fields.get(usize::from(setting.field)).map_or("?", |field| field.name.as_str());
                     format!("{name}={}", lexical::write(&setting.value))
                 });
-                format!("is told {} {}", node_name(*node), texts.collect::<Vec<_>>().join(" "))
+                format!("is told {} {}", self.node_name(*node), texts.collect::<Vec<_>>().join(" "))
+            }
+            Event::Invoke { id, node, command, arguments } => {
+                self.request = *id;
+                let arguments = arguments.iter().map(|(name, text)| format!(" {name}={text}"));
+                format!("is to do {} {command}{}", self.node_name(*node), arguments.collect::<String>())
             }
             Event::Cancelled(_) => "is no longer asked".to_owned(),
-            Event::Wanted(node) => format!("has {} wanted", node_name(*node)),
-            Event::Unwanted(node) => format!("has {} unwanted", node_name(*node)),
+            Event::Wanted(node) => format!("has {} wanted", self.node_name(*node)),
+            Event::Unwanted(node) => format!("has {} unwanted", self.node_name(*node)),
             Event::Stored(receipt) => format!("has receipt {receipt} stored"),
             other => format!("{other:?}"),
         }
@@ -316,17 +376,18 @@ impl Stage {
 
     /// Values as `NAME=VALUE`; `receipt=N` asks for one.
     fn report(&mut self, node: &str, values: &[&str], answers: Option<u64>) -> Result<(), String> {
-        let node = find(node)?;
-        let (mut samples, mut receipt) = (Vec::new(), None);
+        let node = self.find(node)?;
+        let (mut samples, mut receipt, mut at) = (Vec::new(), None, self.now);
         for value in values {
             let (name, text) = value.split_once('=').ok_or("values are NAME=VALUE")?;
             match node.fields.iter().position(|field| field.name == name) {
                 Some(index) => samples.push(sample(index, &node.fields, text)?),
+                None if name == "at" => at = Timestamp::parse(text).ok_or("no instant")?,
                 None if name == "receipt" => receipt = Some(text.parse().map_err(|_| "no number")?),
                 None => return Err(format!("no field {name}")),
             }
         }
-        let reading = Reading { node: node.number, at: self.now, samples };
+        let reading = Reading { node: node.number, at, samples };
         self.act(Action::Report(Report { reading, answers, receipt }));
         Ok(())
     }
@@ -351,8 +412,20 @@ impl Stage {
         match (self.stanzas.front(), self.events.front().cloned()) {
             (None, None) => Ok(()),
             (Some(stanza), _) => Err(format!("left over: {}", String::from(stanza))),
-            (None, Some(event)) => Err(format!("left over: home {}", self.digest(&event))),
+            (None, Some(told)) => Err(format!("left over: home {}", self.digest(&told))),
         }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = Node> {
+        house().into_iter().chain(self.added.clone())
+    }
+
+    fn find(&self, name: &str) -> Result<Node, String> {
+        self.nodes().find(|node| node.id == name).ok_or_else(|| format!("the house has no {name}"))
+    }
+
+    fn node_name(&self, number: u32) -> String {
+        self.nodes().find(|node| node.number == number).map_or_else(|| number.to_string(), |node| node.id)
     }
 }
 
@@ -427,19 +500,27 @@ fn house() -> Vec<Node> {
     let range = Constraint { minimum: Some(0.0), maximum: Some(100.0), ..Constraint::default() };
     let modes = Constraint { members: vec!["auto".into(), "off".into()], ..Constraint::default() };
     let momentary = FieldKinds::MOMENTARY;
+    let lamp = node(
+        2,
+        "lamp",
+        Some(1),
+        Readout::Reported,
+        vec![
+            field("Power", ValueType::Boolean, "", momentary, Some(Constraint::default())),
+            field("Level", ValueType::Int32, "%", momentary, Some(range.clone())),
+            field("Mode", ValueType::Enumeration, "", FieldKinds::STATUS, Some(modes)),
+        ],
+    );
+    let few = |name: &str| field(name, ValueType::Int32, "", momentary, Some(range.clone()));
+    let commands = vec![
+        command("identify", Vec::new()),
+        command("blink", vec![few("Times")]),
+        command("query.history", vec![few("Hours")]),
+        command("settings", vec![few("Level"), field("Name", ValueType::Text, "", momentary, None)]),
+    ];
     vec![
         node(1, "kitchen", None, Readout::Reported, Vec::new()),
-        node(
-            2,
-            "lamp",
-            Some(1),
-            Readout::Reported,
-            vec![
-                field("Power", ValueType::Boolean, "", momentary, Some(Constraint::default())),
-                field("Level", ValueType::Int32, "%", momentary, Some(range)),
-                field("Mode", ValueType::Enumeration, "", FieldKinds::STATUS, Some(modes)),
-            ],
-        ),
+        Node { commands, ..lamp },
         node(
             3,
             "thermometer",
@@ -480,15 +561,11 @@ fn node(number: u32, id: &str, parent: Option<u32>, readout: Readout, fields: Ve
     }
 }
 
+fn command(name: &str, parameters: Vec<Field>) -> Command {
+    Command { name: name.to_owned(), label: String::new(), parameters }
+}
+
 fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldKinds, control: Option<Constraint>) -> Field {
     let (label, description) = (String::new(), String::new());
     Field { name: name.to_owned(), value_type, unit: unit.to_owned(), kinds, control, label, description }
-}
-
-fn find(name: &str) -> Result<Node, String> {
-    house().into_iter().find(|node| node.id == name).ok_or_else(|| format!("the house has no {name}"))
-}
-
-fn node_name(number: u32) -> String {
-    house().into_iter().find(|node| node.number == number).map_or_else(|| number.to_string(), |node| node.id)
 }

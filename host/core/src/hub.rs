@@ -21,6 +21,7 @@ mod friends;
 mod held;
 mod lookup;
 mod mirror;
+mod orders;
 mod phrases;
 mod publish;
 mod queues;
@@ -41,13 +42,14 @@ use addresses::Peer;
 pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
 pub use mirror::{Mirror, MirroredThings};
+pub use orders::Manage;
 pub use publish::{How, Promise, RoomRule, Rule as PublishRule};
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
-use crate::model::{Event, Timestamp};
+use crate::model::{Event, Failure, Timestamp};
 use crate::policy::{Policy, QueueRule};
 use crate::wire::receipts as receipts_of;
 use crate::wire::stanza::{Kind, Message, Request};
@@ -157,6 +159,15 @@ pub enum Output {
         /// What.
         wish: Wish,
     },
+    /// To be done to a bridge as a whole; tell [`Hub::handle_managed`] what became of it.
+    Manage {
+        /// The bridge.
+        bridge: String,
+        /// Names it for [`Hub::handle_managed`].
+        id: u64,
+        /// What.
+        what: Manage,
+    },
     /// For the log: something that a bridge's mapper asked for was not done, because it breaks the contract or a bound.
     Refused {
         /// The bridge.
@@ -174,6 +185,8 @@ pub struct Hub {
     registry: registry::Registry,
     readouts: readouts::Readouts,
     controls: controls::Controls,
+    runs: orders::Runs,
+    queries: orders::Queries,
     subscriptions: subscriptions::Subscriptions,
     watches: watches::Watches,
     friends: friends::Friends,
@@ -213,6 +226,8 @@ struct Asker {
 enum Owner {
     Readout(u64),
     Control(u64),
+    Run(u64),
+    Query(u64),
 }
 
 impl Hub {
@@ -225,6 +240,8 @@ impl Hub {
             registry: registry::Registry::default(),
             readouts: readouts::Readouts::default(),
             controls: controls::Controls::default(),
+            runs: orders::Runs::default(),
+            queries: orders::Queries::default(),
             subscriptions: subscriptions::Subscriptions::default(),
             watches: watches::Watches::default(),
             friends: friends::Friends::default(),
@@ -306,7 +323,7 @@ impl Hub {
             Message::Bounce(fault) => self.bounced(&from, id, &fault, now),
             Message::Sensor(answer) => self.remote_says(&from.jid, answer, now),
             Message::Node(event) => self.remote_node_event(&from.jid, *event, now),
-            Message::Published(_) | Message::Other => {}
+            Message::Query(_) | Message::Published(_) | Message::Other => {}
         }
     }
 
@@ -359,7 +376,7 @@ impl Hub {
                 self.refuse(&asker, &StanzaFault::service_unavailable());
             }
             Request::Qos(request) => self.handle_promise(asker, caller, request, now),
-            Request::Concentrator(request) => self.concentrate(&asker, &caller, &request, now),
+            Request::Concentrator(request) => self.concentrate(asker, caller, *request, now),
             Request::Queue(request) => self.queue_request(asker, &caller, request, now),
             Request::Command(_) if !caller.is_with_concentrator() => {
                 self.refuse(&asker, &StanzaFault::service_unavailable());
@@ -381,6 +398,13 @@ impl Hub {
             self.tell(&bridge, Event::Stored(receipt));
         }
         self.assured_durable(item);
+    }
+
+    /// What became of an [`Output::Manage`].
+    pub fn handle_managed(&mut self, id: u64, outcome: Result<(), Failure>) {
+        if let Some(Owner::Run(number)) = self.requests.remove(&id) {
+            self.run_completed(number, id, outcome);
+        }
     }
 
     /// A new session is bound; not for one that was resumed.
@@ -420,6 +444,7 @@ impl Hub {
         self.recheck_subscriptions(now);
         self.recheck_watches();
         self.recheck_contacts();
+        self.recheck_queries();
         self.reconsider_waiting();
     }
 
@@ -437,6 +462,8 @@ impl Hub {
                 Timer::Watch(number) => self.watch_over(number),
                 Timer::Wish(id) => self.wish_overdue(id, now),
                 Timer::Session(number) => self.session_over(number),
+                Timer::RunDeadline(number) => self.run_overdue(number),
+                Timer::QueryDeadline(number) => self.query_overdue(number),
                 Timer::Ask(number) => self.ask_overdue(number, now),
                 Timer::Queues => self.queues_due(now),
                 Timer::Pace(index, key) => self.pace_over(index, key, now),

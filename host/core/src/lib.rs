@@ -7,3 +7,4 @@ pub mod hub;
 pub mod model;
 pub mod policy;
 pub mod wire;
+mod work;

@@ -114,6 +114,7 @@ pub struct CommandRefused;
 enum Command {
     Swap(Arc<dyn Program>),
     Release,
+    Checkpoint,
 }
 
 /// A hold on a running bridge. Cheap to clone; when the last hold is dropped, the bridge stops.
@@ -145,6 +146,12 @@ impl Bridge {
     /// Ends a quarantine, or a delay before a restart. Answered by [`Output::Started`].
     pub fn release(&self) -> Result<(), CommandRefused> {
         self.commands.try_send(Command::Release).map_err(|_| CommandRefused)
+    }
+
+    /// Has the instance hand over its state, which is kept as if the mapper had asked for it. Answered by an [`Action::Checkpoint`], or by nothing
+    /// where no instance runs.
+    pub fn checkpoint(&self) -> Result<(), CommandRefused> {
+        self.commands.try_send(Command::Checkpoint).map_err(|_| CommandRefused)
     }
 
     /// Takes the bridge away. Answered by [`Output::Stopped`], after the mapper's last words.

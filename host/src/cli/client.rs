@@ -1,5 +1,6 @@
 //! `things`, `read`, `set` and `watch`: what a person at a terminal does with things behind a JID.
 
+mod command;
 mod login;
 mod table;
 mod text;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use jid::{Jid, ResourcePart};
 use tokio::time::Instant;
-use tombolo_core::model::{FieldKinds, NodeReading, NodeRef, Timestamp, ValueType};
+use tombolo_core::model::{FieldKinds, NodeReading, NodeRef, Timestamp, Tokens, ValueType};
 use tombolo_core::wire::concentrator::{Answer, Operation, Request};
 use tombolo_core::wire::control::{self, GetForm, Parameter, Refusal, Set, type_of};
 use tombolo_core::wire::dialect::Dialect;
@@ -23,6 +24,8 @@ use tombolo_core::wire::subscribe::{self, FieldRule, Subscribe};
 
 use super::{Exit, Login, note, say};
 use crate::client::{Client, ClientError};
+
+pub(super) use command::command;
 
 /// How often a watch renews its subscription: a bridge that was started again has forgotten it.
 const RENEW: Duration = Duration::from_secs(60);
@@ -72,10 +75,11 @@ pub(super) async fn things(jid: &str, login: &Login) -> Result<(), Exit> {
     let sources = peer.sources().await?;
     for source in &sources {
         let nodes = peer.nodes(&source.id).await?;
+        let commands = peer.commands(&nodes).await?;
         if login.json {
-            nodes.iter().for_each(|node| say(tree::json(node)));
+            nodes.iter().for_each(|node| say(tree::json(node, &commands)));
         } else {
-            tree::print(source, &nodes);
+            tree::print(source, &nodes, &commands);
         }
     }
     peer.client.close().await;
@@ -91,7 +95,17 @@ pub(super) async fn read(jid: &str, wanted: Wanted, login: &Login) -> Result<(),
     let mut readings = Vec::new();
     for nodes in walk::parts(nodes) {
         let (id, fields) = (peer.client.new_id(), wanted.fields.clone());
-        let read = sensor::Read { dialect: peer.dialect, id, nodes, fields, kinds, from, to, when: None };
+        let read = sensor::Read {
+            dialect: peer.dialect,
+            id,
+            nodes,
+            fields,
+            kinds,
+            from,
+            to,
+            when: None,
+            tokens: Tokens::default(),
+        };
         let mut found = peer.readout(&read, Duration::from_secs(login.timeout)).await?;
         read.retain_wanted(&mut found);
         readings.extend(found);
@@ -119,7 +133,8 @@ pub(super) async fn set(jid: &str, words: &[String], login: &Login) -> Result<()
     let form = peer.form(node.as_ref()).await?;
     let parameters =
         pairs.iter().map(|(name, text)| typed(&form, name, text, peer.dialect)).collect::<Result<Vec<_>, _>>()?;
-    let set = control::Request::Set(Set { dialect: peer.dialect, nodes: node.iter().cloned().collect(), parameters });
+    let nodes = node.iter().cloned().collect();
+    let set = control::Request::Set(Set { dialect: peer.dialect, nodes, parameters, tokens: Tokens::default() });
     peer.ask(true, set.to_element()).await?;
     for (name, text) in pairs {
         match login.json {
@@ -284,7 +299,7 @@ impl Peer {
 
     async fn concentrator(&mut self, operation: Operation) -> Result<Result<Answer, StanzaFault>, Exit> {
         let set = operation.changes();
-        let request = Request { dialect: self.dialect, lang: None, operation };
+        let request = Request::new(self.dialect, operation);
         match self.client.ask(&self.jid.clone(), set, request.to_element()).await {
             Ok(payload) => Ok(Answer::parse(payload.as_ref())),
             Err(ClientError::Refused(fault)) => Ok(Err(*fault)),
@@ -320,7 +335,8 @@ impl Peer {
     }
 
     async fn form(&mut self, node: Option<&NodeRef>) -> Result<Form, Exit> {
-        let get = GetForm { dialect: self.dialect, nodes: node.into_iter().cloned().collect(), lang: None };
+        let nodes = node.into_iter().cloned().collect();
+        let get = GetForm { dialect: self.dialect, nodes, lang: None, tokens: Tokens::default() };
         let answer = self.ask(false, control::Request::GetForm(get).to_element()).await?;
         Ok(answer.as_ref().map(Form::parse).unwrap_or_default())
     }

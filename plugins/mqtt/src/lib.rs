@@ -4,7 +4,7 @@
 //! packets (see [`session`]) or topics (see [`mapping`]). `README.md` beside this crate has the tables.
 
 use serde::{Deserialize, Serialize};
-use tombolo_sdk::events::Data;
+use tombolo_sdk::events::{Data, Invoke};
 use tombolo_sdk::{
     Actions, Description, EndpointNeed, Event, Failure, Level, Mapper, ReasonCode, StartInput, State, Timestamp, Why,
     Write, export,
@@ -133,12 +133,7 @@ impl Mapper for Mqtt {
             Event::Done(done) => self.things.done(done.id, done.outcome, out),
             // Every node is answered from its last report; the host does not ask.
             Event::Read(read) => out.complete(read.id),
-            Event::Invoke(invoke) => {
-                out.fail(
-                    invoke.id,
-                    Failure::new(ReasonCode::NotSupported, "MQTT devices have parameters, no commands"),
-                );
-            }
+            Event::Invoke(invoke) => self.invoke(&invoke, out),
             _ => {}
         }
         self.settle(now, out);
@@ -231,6 +226,15 @@ impl Mqtt {
         let (messages, echoes): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
         let tokens = self.commands.begin(write.id, echoes);
         tokens.into_iter().zip(messages).for_each(|(token, message)| self.session.publish(token, message));
+    }
+
+    fn invoke(&mut self, invoke: &Invoke, out: &mut Actions) {
+        let Some(message) = self.mapping.action(invoke.node, &invoke.command) else {
+            return out.fail(invoke.id, Failure::new(ReasonCode::NotFound, "the device has no such command any more"));
+        };
+        for token in self.commands.begin(invoke.id, vec![None]) {
+            self.session.publish(token, message.clone());
+        }
     }
 
     /// Carries wishes between the session, the mapping and the host until there are none left.

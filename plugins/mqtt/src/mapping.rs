@@ -123,6 +123,11 @@ impl Mapping {
         self.registry.command(node, setting)
     }
 
+    /// The message that has a node do something. None: it cannot.
+    pub(crate) fn action(&self, node: NodeNumber, name: &str) -> Option<Message> {
+        self.registry.action(node, name)
+    }
+
     pub(crate) fn has_node(&self, node: NodeNumber) -> bool {
         self.registry.node_by_number(node).is_some()
     }

@@ -22,6 +22,7 @@ impl Hub {
             Action::NodeFailed { id, node, failure } => {
                 if let Some(key) = self.registry.by_number(bridge, node) {
                     self.readout_failed(id, key, &failure, now);
+                    self.query_failed(id, key, &failure);
                 }
             }
             Action::Complete { id, outcome } => self.completed(id, outcome, now),
@@ -52,6 +53,8 @@ impl Hub {
         }
         self.readouts_lose_bridge(name, now);
         self.controls_lose_bridge(name);
+        self.runs_lose_bridge(name);
+        self.queries_lose_bridge(name);
         self.receipts.forget(name);
         self.registry.remove_source(name);
         addresses.iter().for_each(|address| self.show_address(address));
@@ -64,6 +67,8 @@ impl Hub {
         self.now = now;
         self.readouts_lose_bridge(name, now);
         self.controls_lose_bridge(name);
+        self.runs_lose_bridge(name);
+        self.queries_lose_bridge(name);
         let numbers: Vec<u32> = self.registry.nodes_of(name).map(|(_, entry)| entry.node.number).collect();
         for number in numbers {
             self.state_changed(name, number, NodeState::Offline, now);
@@ -82,6 +87,7 @@ impl Hub {
         }
         if let Some(request) = answers {
             self.readout_reported(request, key, &reading);
+            self.query_reported(request, key, &reading);
         }
         let mut items = self.notify(key, &reading, receipt.is_some(), now);
         items.extend(self.publish(key, &reading, receipt.is_some(), now));
@@ -175,6 +181,8 @@ impl Hub {
         match self.requests.remove(&request) {
             Some(Owner::Readout(number)) => self.readout_completed(number, request, outcome, now),
             Some(Owner::Control(number)) => self.control_completed(number, request, outcome),
+            Some(Owner::Run(number)) => self.run_completed(number, request, outcome),
+            Some(Owner::Query(number)) => self.query_completed(number, request, outcome),
             None => {}
         }
     }

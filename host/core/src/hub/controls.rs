@@ -29,9 +29,12 @@ struct Control {
     caller: Peer,
     informed: Informed,
     dialect: Dialect,
-    /// By request: the bridge.
-    pending: BTreeMap<u64, String>,
-    failure: Option<Failure>,
+    /// By request: the bridge, and the node as the caller named it.
+    pending: BTreeMap<u64, (String, NodeRef)>,
+    /// Several nodes were to be set, so that a failure must say whose it is.
+    is_group: bool,
+    /// What failed, in the order in which it did.
+    failures: Vec<(NodeRef, Failure)>,
     /// The only parameter that was to be set, which an error then is about.
     parameter: Option<String>,
     deadline: Timestamp,
@@ -51,6 +54,8 @@ pub(super) enum Informed {
 /// One node's share of a control operation.
 pub(super) struct Write {
     key: NodeKey,
+    /// As the caller named it.
+    shown: NodeRef,
     settings: Vec<Setting>,
 }
 
@@ -75,7 +80,7 @@ impl From<Denied> for Refusal {
 
 impl From<StanzaFault> for Denied {
     fn from(fault: StanzaFault) -> Self {
-        Self(Refusal::Failed { fault, parameter: None })
+        Self(Refusal::from(fault))
     }
 }
 
@@ -114,8 +119,10 @@ impl Hub {
         }
         let writes = nodes.into_iter().map(|(key, permit)| {
             let entry = self.registry.get(key).ok_or(Refusal::NodeNotFound)?;
+            let named = set.nodes.iter().find(|name| self.place(name) == Some(Place::Node(key)));
+            let shown = named.unwrap_or(&entry.name).clone();
             let settings = set.parameters.iter().map(|parameter| setting(entry, &permit, parameter));
-            Ok(Write { key, settings: settings.collect::<Result<_, Refusal>>()? })
+            Ok(Write { key, shown, settings: settings.collect::<Result<_, Refusal>>()? })
         });
         writes.collect()
     }
@@ -193,15 +200,15 @@ impl Hub {
             _ => None,
         };
         let pending = BTreeMap::new();
-        let mut control =
-            Control { caller, informed, dialect: set.dialect, pending, failure: None, parameter, deadline };
+        let (dialect, is_group, failures) = (set.dialect, writes.len() > 1, Vec::new());
+        let mut control = Control { caller, informed, dialect, pending, is_group, failures, parameter, deadline };
         for write in writes.into_iter().filter(|write| !write.settings.is_empty()) {
             let Some(entry) = self.registry.get(write.key) else { continue };
             let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
             let id = self.number();
             self.requests.insert(id, Owner::Control(number));
             self.tell(&bridge, Event::Write { id, node, settings: write.settings });
-            control.pending.insert(id, bridge);
+            control.pending.insert(id, (bridge, write.shown));
         }
         if control.pending.is_empty() {
             return self.conclude(control);
@@ -213,12 +220,8 @@ impl Hub {
     /// A mapper is done with its node.
     pub(super) fn control_completed(&mut self, number: u64, request: u64, outcome: Result<(), Failure>) {
         let Some(control) = self.controls.0.get_mut(&number) else { return };
-        if control.pending.remove(&request).is_none() {
-            return;
-        }
-        if let Err(failure) = outcome {
-            control.failure.get_or_insert(failure);
-        }
+        let Some((_, node)) = control.pending.remove(&request) else { return };
+        control.failures.extend(outcome.err().map(|failure| (node, failure)));
         if control.pending.is_empty()
             && let Some(control) = self.controls.0.remove(&number)
         {
@@ -230,11 +233,12 @@ impl Hub {
     /// The mappers had their time.
     pub(super) fn control_overdue(&mut self, number: u64) {
         let Some(mut control) = self.controls.0.remove(&number) else { return };
-        for (request, bridge) in std::mem::take(&mut control.pending) {
+        for (request, (bridge, node)) in std::mem::take(&mut control.pending) {
             self.requests.remove(&request);
             self.tell(&bridge, Event::Cancelled(request));
+            let late = Failure::new(ReasonCode::Timeout, "The device did not answer in time.");
+            control.failures.push((node, late));
         }
-        control.failure.get_or_insert(Failure::new(ReasonCode::Timeout, "The device did not answer in time."));
         self.conclude(control);
     }
 
@@ -245,7 +249,7 @@ impl Hub {
             .0
             .iter()
             .flat_map(|(number, control)| {
-                let requests = control.pending.iter().filter(|(_, name)| *name == bridge);
+                let requests = control.pending.iter().filter(|(_, (name, _))| name == bridge);
                 requests.map(|(request, _)| (*number, *request)).collect::<Vec<_>>()
             })
             .collect();
@@ -256,19 +260,24 @@ impl Hub {
     }
 
     fn conclude(&mut self, control: Control) {
-        let Control { informed, dialect, failure, parameter, .. } = control;
+        let Control { informed, dialect, is_group, failures, parameter, .. } = control;
         let asker = match informed {
             Informed::Nobody => return,
-            Informed::Errand(errand) => return self.errand_set(errand, failure),
+            Informed::Errand(errand) => {
+                return self.errand_set(errand, failures.into_iter().next().map(|(_, failure)| failure));
+            }
             Informed::Asker(asker) => asker,
         };
-        match failure {
-            None => self.answer(&asker, Some(control::success(dialect, &[], &[]))),
-            Some(failure) => {
-                let refusal = Refusal::Failed { fault: StanzaFault::from(&failure), parameter };
-                self.refuse(&asker, &refusal.to_fault(dialect));
-            }
+        let Some((_, first)) = failures.first() else {
+            return self.answer(&asker, Some(control::success(dialect, &[], &[])));
+        };
+        let mut fault = StanzaFault::from(first);
+        if is_group {
+            let each = failures.iter().map(|(node, failure)| format!("{}: {}", node.id, failure.message));
+            fault.text = Some(each.collect::<Vec<_>>().join("; "));
         }
+        let nodes = failures.into_iter().map(|(node, _)| node).filter(|_| is_group).collect();
+        self.refuse(&asker, &Refusal::Failed { fault, parameter, nodes }.to_fault(dialect));
     }
 
     /// Answers `<getForm>`: what the caller may set, of several nodes what they have in common.
@@ -289,7 +298,11 @@ impl Hub {
             is_parameter(field, permit) && others.iter().all(|(other, permit)| has_same(other, permit, field))
         });
         let parameters: Vec<FormParameter<'_>> = fields
-            .map(|(index, field)| FormParameter { field, current: current(first, others, index), page: "" })
+            .map(|(index, field)| FormParameter {
+                field,
+                current: current(first, others, index),
+                page: group_of(field),
+            })
             .collect();
         if parameters.is_empty() && first.node.fields.iter().all(|field| !is_parameter(field, permit)) {
             return Err(Refusal::Forbidden.into());
@@ -306,6 +319,11 @@ impl Hub {
         let permit = access.control(&entry.name);
         permit.is_ok_and(|permit| entry.node.fields.iter().any(|field| is_parameter(field, &permit)))
     }
+}
+
+/// The group of a parameter: what stands before the last slash of its name.
+fn group_of(field: &Field) -> &str {
+    field.name.rsplit_once('/').map_or("", |(group, _)| group)
 }
 
 pub(super) fn is_parameter(field: &Field, permit: &ControlPermit) -> bool {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use jid::Jid;
 
 use super::addresses::Peer;
+use super::concentrator::List;
 use super::lookup::{Place, not_found};
 use super::registry::{NodeKey, UNION};
 use super::{Asker, Hub};
@@ -127,7 +128,8 @@ impl Hub {
         let index = range.start;
         let items = items.get(range).unwrap_or_default();
         let id = |item: Option<&Item>| item.map(|item| page_id(item).to_owned());
-        let place = page::Place { first: id(items.first()), index, last: id(items.last()), count };
+        let place =
+            page::Place { first: id(items.first()), index: Some(index), last: id(items.last()), count: Some(count) };
         Ok(discovery::items(node, items, (!is_whole).then_some(&place)))
     }
 
@@ -155,10 +157,11 @@ impl Hub {
     fn places(&self, caller: &Peer, node: Option<&str>) -> Result<Vec<Place>, StanzaFault> {
         let access = self.config.policy.of(&caller.bare());
         let seat = self.seat_seen(&access, caller.at.as_ref())?;
-        Ok(match self.listed(&access, seat, node)? {
-            None => self.roots(&access, UNION),
-            Some(place) => self.children(&access, &place),
-        })
+        let list = match self.listed(&access, seat, node)? {
+            None => List::roots(UNION),
+            Some(place) => List::below(place),
+        };
+        Ok(self.walk(&access, &list, (None, None)).collect())
     }
 
     fn disco_item(&self, place: &Place, me: &Jid) -> Option<Item> {

@@ -143,7 +143,12 @@ impl Hub {
         parameters: Vec<Parameter>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let set = Set { dialect: Dialect::Nf, nodes: vec![node.clone()], parameters };
+        let set = Set {
+            dialect: Dialect::Nf,
+            nodes: vec![node.clone()],
+            parameters,
+            tokens: crate::model::Tokens::default(),
+        };
         let writes = self.plan(&caller, &set)?;
         self.execute(Informed::Errand(errand), caller, &set, writes, now);
         Ok(())

@@ -104,6 +104,7 @@ pub(super) fn refused(refusal: &Refusal, field: Option<&Field>) -> String {
         (Refusal::NoParameters, _) => "Nothing of it can be set.".to_owned(),
         (Refusal::Failed { fault, .. }, _) => fault.text.clone().unwrap_or_else(|| "It did not work.".to_owned()),
         (Refusal::BadRequest(text), _) => text.clone(),
+        (Refusal::Twice(name), _) => format!("{name} is given more than once."),
         (Refusal::NotImplemented | Refusal::Locked, _) => "That is not possible now.".to_owned(),
     }
 }

@@ -121,6 +121,10 @@ impl Hub {
     ) -> Result<Readout, StanzaFault> {
         let selection = self.readable(&caller, read.dialect, &read.nodes)?;
         check_count(read.fields.len())?;
+        // The first generation refuses the request (XEP-0323 §5); the later ones tell of it in the answer.
+        if let Some((_, reason)) = selection.unreadable.first().filter(|_| read.dialect.is_long()) {
+            return Err(StanzaFault::bad_request(*reason));
+        }
         if read.from.zip(read.to).is_some_and(|(from, to)| from > to) {
             return Err(StanzaFault::bad_request("`from` is after `to`."));
         }

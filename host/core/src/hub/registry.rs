@@ -3,11 +3,14 @@
 //! Owns the numbers that mappers use, the ids that people use, and the tree. Asks nobody's permission: callers do. A node that is gone
 //! but still subscribed to stays as an absent entry, so that a device which comes back is heard again; absent entries are found by nobody.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::model::{Field, FieldValue, Node, NodeRef, NodeState, Quality, Reading, Sample, Timestamp, Value, limits};
 use crate::wire::address;
+use crate::work;
 
 /// The data source that has every bridge's nodes (concentrator.md §2).
 pub(super) const UNION: &str = "MeteringTopology";
@@ -33,7 +36,12 @@ pub(super) struct Source {
     ids: BTreeMap<String, NodeKey>,
     /// Ids that cannot stand in an address as they are, by what stands there instead.
     odd: BTreeMap<String, NodeKey>,
+    /// Nodes that are there and have no parent, by id.
+    roots: BTreeMap<String, NodeKey>,
 }
+
+/// Where a list begins and ends, both left out; none: at its very beginning or end.
+pub(super) type Between<T> = (Option<T>, Option<T>);
 
 /// One node.
 #[derive(Debug)]
@@ -76,8 +84,8 @@ impl Registry {
             label.clone_into(&mut source.label);
             return;
         }
-        let (numbers, ids, odd) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        self.sources.insert(name.into(), Source { label: label.to_owned(), changed: now, numbers, ids, odd });
+        let (numbers, ids, odd, roots) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        self.sources.insert(name.into(), Source { label: label.to_owned(), changed: now, numbers, ids, odd, roots });
     }
 
     /// Takes a source with everything in it.
@@ -107,6 +115,54 @@ impl Registry {
         keys.filter_map(|key| self.get(*key).map(|entry| (*key, entry)))
     }
 
+    /// Names of sources, in their order.
+    pub(super) fn names_between(&self, between: Between<&str>) -> impl DoubleEndedIterator<Item = &Arc<str>> {
+        range(&self.sources, between).map(|(name, _)| name)
+    }
+
+    /// Nodes of a source that are there, by id.
+    pub(super) fn nodes_between(
+        &self,
+        source: &str,
+        between: Between<&str>,
+    ) -> impl DoubleEndedIterator<Item = (NodeKey, &Entry)> {
+        let keys = self.sources.get(source).into_iter().flat_map(move |source| range(&source.ids, between));
+        keys.filter_map(|(_, key)| self.get(*key).map(|entry| (*key, entry)))
+    }
+
+    /// Nodes of a source that are there and have no parent, by id.
+    pub(super) fn roots_between(
+        &self,
+        source: &str,
+        between: Between<&str>,
+    ) -> impl DoubleEndedIterator<Item = NodeKey> {
+        let keys = self.sources.get(source).into_iter().flat_map(move |source| range(&source.roots, between));
+        keys.map(|(_, key)| *key)
+    }
+
+    /// Nodes right below another, in the order in which they came.
+    pub(super) fn children_between(
+        &self,
+        key: NodeKey,
+        (after, before): Between<NodeKey>,
+    ) -> impl DoubleEndedIterator<Item = NodeKey> {
+        let bounds =
+            (after.map_or(Bound::Unbounded, Bound::Excluded), before.map_or(Bound::Unbounded, Bound::Excluded));
+        let is_empty = after.zip(before).is_some_and(|(after, before)| after >= before);
+        let children = self.get(key).filter(|_| !is_empty).map(|entry| entry.children.range(bounds));
+        children.into_iter().flatten().copied()
+    }
+
+    /// How many nodes stand right below another.
+    pub(super) fn children_count(&self, key: NodeKey) -> usize {
+        self.get(key).map_or(0, |entry| entry.children.len())
+    }
+
+    /// How many nodes of a source have no parent.
+    pub(super) fn roots_count(&self, source: &str) -> usize {
+        self.sources.get(source).map_or(0, |source| source.roots.len())
+    }
+
     /// All nodes that are there, by source and id.
     pub(super) fn all(&self) -> impl Iterator<Item = (NodeKey, &Entry)> {
         self.sources.keys().flat_map(|source| self.nodes_of(source))
@@ -114,6 +170,7 @@ impl Registry {
 
     /// A node that is there.
     pub(super) fn get(&self, key: NodeKey) -> Option<&Entry> {
+        work::step();
         self.nodes.get(&key).filter(|entry| entry.is_present)
     }
 
@@ -159,6 +216,10 @@ impl Registry {
             return Err(format!("more than {} nodes", limits::NODES_PER_BRIDGE_MAX));
         }
         let parent = node.parent.and_then(|number| source.numbers.get(&number).copied());
+        let is_too_deep = parent.is_some_and(|parent| depth(&self.nodes, parent) >= limits::NODE_DEPTH_MAX);
+        if is_too_deep {
+            return Err(format!("node `{}` is more than {} levels deep", node.id, limits::NODE_DEPTH_MAX));
+        }
         let key = known.unwrap_or_else(|| {
             self.keys += 1;
             NodeKey(self.keys)
@@ -213,6 +274,17 @@ impl Registry {
         if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(&parent)) {
             parent.children.insert(key);
         }
+        self.note_root(key);
+    }
+
+    /// Keeps the list of roots in step with the tree.
+    fn note_root(&mut self, key: NodeKey) {
+        let Some(entry) = self.nodes.get(&key) else { return };
+        let Some(source) = self.sources.get_mut(&entry.bridge) else { return };
+        match entry.is_present && entry.parent.is_none() {
+            true => _ = source.roots.insert(entry.node.id.clone(), key),
+            false => _ = source.roots.remove(&entry.node.id),
+        }
     }
 
     /// The node itself, its parent, and so on to the root.
@@ -236,6 +308,8 @@ impl Registry {
         self.hang(key, None);
         let Some(entry) = self.nodes.get_mut(&key) else { return };
         entry.is_present = false;
+        self.note_root(key);
+        let Some(entry) = self.nodes.get_mut(&key) else { return };
         let orphans: Vec<NodeKey> = entry.children.iter().copied().collect();
         let (bridge, number) = (Arc::clone(&entry.bridge), entry.node.number);
         if let Some(source) = self.sources.get_mut(&bridge) {
@@ -348,6 +422,22 @@ impl Entry {
     }
 }
 
+/// Whatever stands between two keys of a map, both left out.
+fn range<'a, K: Ord + Borrow<str>, V>(
+    map: &'a BTreeMap<K, V>,
+    (after, before): Between<&str>,
+) -> impl DoubleEndedIterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+    let is_empty = after.zip(before).is_some_and(|(after, before)| after >= before);
+    let bounds = (after.map_or(Bound::Unbounded, Bound::Excluded), before.map_or(Bound::Unbounded, Bound::Excluded));
+    let found = (!is_empty).then(|| map.range::<str, _>(bounds));
+    found.into_iter().flatten()
+}
+
+/// How many nodes stand above a node, itself included.
+fn depth(nodes: &BTreeMap<NodeKey, Entry>, key: NodeKey) -> usize {
+    std::iter::successors(Some(key), |key| nodes.get(key).and_then(|entry| entry.parent)).count()
+}
+
 /// A value with what its field's declaration says of it.
 fn named(field: &Field, value: &Value, quality: Quality) -> FieldValue {
     FieldValue {
@@ -367,16 +457,32 @@ fn check(node: &Node) -> Result<(), String> {
     if !is_name(&node.id) {
         return Err(format!("a node's id must have 1 to {} bytes", limits::NAME_BYTES_MAX));
     }
-    if node.fields.len() > limits::FIELDS_PER_NODE_MAX {
-        return Err(format!("node `{}` has more than {} fields", node.id, limits::FIELDS_PER_NODE_MAX));
+    check_fields(&node.fields, &node.id)?;
+    if node.commands.len() > limits::COMMANDS_PER_NODE_MAX {
+        return Err(format!("node `{}` has more than {} commands", node.id, limits::COMMANDS_PER_NODE_MAX));
     }
     let mut names = BTreeSet::new();
-    for field in &node.fields {
+    for command in &node.commands {
+        if !is_name(&command.name) || command.label.len() > limits::NAME_BYTES_MAX || !names.insert(&command.name) {
+            return Err(format!("a command of node `{}` has no name of its own or too long a one", node.id));
+        }
+        check_fields(&command.parameters, &node.id)?;
+    }
+    Ok(())
+}
+
+fn check_fields(fields: &[Field], node: &str) -> Result<(), String> {
+    let is_name = |name: &str| !name.is_empty() && name.len() <= limits::NAME_BYTES_MAX;
+    if fields.len() > limits::FIELDS_PER_NODE_MAX {
+        return Err(format!("node `{node}` has more than {} fields", limits::FIELDS_PER_NODE_MAX));
+    }
+    let mut names = BTreeSet::new();
+    for field in fields {
         if !is_name(&field.name) || field.unit.len() > limits::NAME_BYTES_MAX {
-            return Err(format!("a field of node `{}` has no name or too long a one", node.id));
+            return Err(format!("a field of node `{node}` has no name or too long a one"));
         }
         if !names.insert(&field.name) {
-            return Err(format!("node `{}` declares field `{}` twice", node.id, field.name));
+            return Err(format!("node `{node}` declares field `{}` twice", field.name));
         }
     }
     Ok(())

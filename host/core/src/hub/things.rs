@@ -15,6 +15,10 @@ pub struct Things {
     pub readouts: usize,
     /// Control operations that are under way.
     pub controls: usize,
+    /// Commands and edits that are under way.
+    pub commands: usize,
+    /// Queries that are under way.
+    pub queries: usize,
     /// Full JIDs that are known to be online.
     pub online: usize,
     /// Presence subscriptions that wait for a decision.
@@ -86,6 +90,8 @@ impl Hub {
             subscriptions: self.subscriptions.len(),
             readouts: self.readouts.len(),
             controls: self.controls.len(),
+            commands: self.runs.len(),
+            queries: self.queries.len(),
             online: self.friends.online(),
             waiting: self.friends.waiting().len(),
             receipts: self.receipts.len(),

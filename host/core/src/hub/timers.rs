@@ -26,6 +26,10 @@ pub(super) enum Timer {
     Wish(u64),
     /// A command's session was left alone.
     Session(u64),
+    /// The mappers had their time for a command or an edit.
+    RunDeadline(u64),
+    /// The mappers had their time for a query.
+    QueryDeadline(u64),
     /// Nobody answered an iq of ours.
     Ask(u64),
     /// A lease, an item or a wait in some queue ends.

@@ -202,6 +202,28 @@ pub const WAITING_PER_JID_MAX: usize = 16;
 pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Nodes or fields named in one request.
 pub const NAMES_PER_REQUEST_MAX: usize = 1024;
+/// Bytes of one list of tokens in a request.
+pub const TOKENS_BYTES_MAX: usize = 4096;
+/// Commands of one node.
+pub const COMMANDS_PER_NODE_MAX: usize = 64;
+/// How many nodes stand above a node at most: no real tree is deeper, and each is walked through from a node to its root.
+pub const NODE_DEPTH_MAX: usize = 64;
+/// Commands and edits under way for one caller.
+pub const COMMANDS_PER_CALLER_MAX: usize = 64;
+/// Commands and edits under way in all.
+pub const COMMANDS_MAX: usize = 4096;
+/// How long a mapper may take for a command or an edit, in milliseconds.
+pub const COMMAND_DEADLINE_MS: u64 = 30_000;
+/// Queries under way for one caller.
+pub const QUERIES_PER_CALLER_MAX: usize = 16;
+/// Queries under way in all.
+pub const QUERIES_MAX: usize = 256;
+/// How long a query may take, in milliseconds: a history is read record by record.
+pub const QUERY_DEADLINE_MS: u64 = 600_000;
+/// Records of one query: what a person can look through is far less.
+pub const QUERY_RECORDS_MAX: usize = 100_000;
+/// What happened to nodes, kept for subscribers that missed it: an hour of a busy network.
+pub const NODE_EVENTS_KEPT_MAX: usize = 1024;
 /// Bytes of a readout's message before it is split (spec: below 10 kB unless told otherwise).
 pub const READOUT_MESSAGE_BYTES: usize = 8 * 1024;
 /// Bytes of one iq answer before clients are told to walk the tree instead; servers cut at 64 kB and above.

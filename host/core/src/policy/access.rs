@@ -11,6 +11,7 @@ use jid::BareJid;
 use super::glob::Glob;
 use super::permit::{ControlPermit, Denial, FieldScope, ReadPermit, SeePermit};
 use crate::model::NodeRef;
+use crate::work;
 
 bitflags! {
     /// What a rule allows.
@@ -124,7 +125,35 @@ impl Access<'_> {
         Ok(ControlPermit { caller: self.caller.clone(), fields })
     }
 
+    /// Whether the caller may see every node that the bridge has or will have. False also where that cannot be told simply.
+    pub fn sees_all_of(&self, bridge: &str) -> bool {
+        self.all_of(bridge, |rule| rule.may.contains(May::SEE))
+    }
+
+    /// May the caller control the bridge as a whole: every node that it has or will have, with every parameter?
+    pub fn controls_all_of(&self, bridge: &str) -> bool {
+        let everything = |rule: &Rule| rule.fields.iter().any(|field| field.fits_all_of(""));
+        self.all_of(bridge, |rule| rule.may.contains(May::SEE | May::CONTROL) && everything(rule))
+    }
+
+    /// The rules in their order: whatever could be an exception must be good enough itself, until one is about all.
+    fn all_of(&self, bridge: &str, is_enough: impl Fn(&Rule) -> bool) -> bool {
+        let beginning = format!("{bridge}/");
+        for rule in &self.rules {
+            let is_about_all = rule.nodes.iter().any(|glob| glob.fits_all_of(&beginning));
+            if is_about_all || rule.nodes.iter().any(|glob| glob.may_fit_some_of(&beginning)) {
+                match (is_enough(rule), is_about_all) {
+                    (true, true) => return true,
+                    (true, false) => {}
+                    (false, _) => return false,
+                }
+            }
+        }
+        false
+    }
+
     fn decide(&self, node: &NodeRef, wanted: May) -> Result<FieldScope, Denial> {
+        work::step();
         self.check()?;
         let name = node.to_string();
         let rule = self.rules.iter().find(|rule| rule.nodes.iter().any(|glob| glob.fits(&name)));
@@ -205,6 +234,22 @@ mod tests {
         assert!(carol.read(&lamp()).is_ok());
         assert_eq!(carol.see(&lamp()), Err(Denial::Hidden));
         assert_eq!(carol.control(&lamp()).unwrap_err(), Denial::Hidden);
+    }
+
+    #[test]
+    fn a_whole_bridge_is_controlled_only_without_exceptions() {
+        let control = May::SEE | May::CONTROL;
+        let whole = |rules: Vec<Rule>| Policy::new(rules).of(&jid("a@x")).controls_all_of("home");
+        let rule = |may, node: &str, field: &str| Rule::new(&["a@x"], may, &[node], &[field]);
+        assert!(whole(vec![rule(control, "home/*", "*")]));
+        assert!(whole(vec![rule(May::SEE, "office/*", "*"), rule(control, "*", "*")]));
+        assert!(whole(vec![rule(control, "home/lamp", "*"), rule(control, "*", "*")]));
+        assert!(!whole(vec![rule(May::SEE, "home/lamp", "*"), rule(control, "*", "*")]));
+        assert!(!whole(vec![rule(control, "home/*", "temp*")]));
+        assert!(!whole(vec![rule(control, "home/kitchen/*", "*")]));
+        assert!(!whole(vec![]));
+        assert!(policy().of(&jid("bob@example.org")).sees_all_of("home"));
+        assert!(!policy().of(&jid("bob@example.org")).sees_all_of("office"));
     }
 
     #[test]

@@ -17,12 +17,15 @@ impl Glob {
         fits(self.0.as_bytes(), text.as_bytes())
     }
 
-    /// Whether some text that begins so could fit. May say yes too often, never no too often.
-    pub fn may_begin(&self, start: &str) -> bool {
-        match self.0.split_once('*') {
-            None => self.0.starts_with(start),
-            Some((plain, _)) => plain.starts_with(start) || start.starts_with(plain),
-        }
+    /// Whether everything fits that begins so. False also where that cannot be told simply.
+    pub fn fits_all_of(&self, beginning: &str) -> bool {
+        self.0.strip_suffix('*').is_some_and(|literal| !literal.contains('*') && beginning.starts_with(literal))
+    }
+
+    /// Whether anything could fit that begins so. True also where that cannot be told simply.
+    pub fn may_fit_some_of(&self, beginning: &str) -> bool {
+        let literal = self.0.split('*').next().unwrap_or_default();
+        literal.starts_with(beginning) || beginning.starts_with(literal)
     }
 }
 
@@ -56,6 +59,23 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beginnings_are_covered_as_a_whole_in_part_or_not_at_all() {
+        let covers = |pattern: &str| {
+            let glob = Glob::new(pattern);
+            (glob.fits_all_of("home/"), glob.may_fit_some_of("home/"))
+        };
+        for pattern in ["*", "home/*", "ho*"] {
+            assert_eq!(covers(pattern), (true, true), "{pattern}");
+        }
+        for pattern in ["home/kitchen/*", "home/lamp", "*/lamp", "h*/*"] {
+            assert_eq!(covers(pattern), (false, true), "{pattern}");
+        }
+        for pattern in ["office/*", "homes/*", "x*"] {
+            assert_eq!(covers(pattern), (false, false), "{pattern}");
+        }
+    }
 
     #[test]
     fn a_star_is_any_run_of_characters() {
@@ -104,7 +124,7 @@ mod tests {
             ("home/lamp", "home/", true),
             ("lamp", "home/", false),
         ] {
-            assert_eq!(Glob::new(pattern).may_begin(start), may, "{pattern} on {start}");
+            assert_eq!(Glob::new(pattern).may_fit_some_of(start), may, "{pattern} on {start}");
         }
     }
 

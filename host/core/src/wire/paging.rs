@@ -21,12 +21,12 @@ pub struct Page {
 pub struct Place {
     /// The part's first.
     pub first: Option<String>,
-    /// How many stand before it.
-    pub index: usize,
+    /// How many stand before it, if that is known.
+    pub index: Option<usize>,
     /// The part's last, which the next part comes after.
     pub last: Option<String>,
-    /// How many there are in all.
-    pub count: usize,
+    /// How many there are in all, if that is known: to count them may mean to walk them all.
+    pub count: Option<usize>,
 }
 
 fn set() -> Tag {
@@ -61,18 +61,19 @@ impl Place {
     pub fn parse(query: &Element) -> Option<Self> {
         let set = query.get_child("set", ns::RESULT_SET)?;
         let first = set.get_child("first", ns::RESULT_SET);
-        let index = first.and_then(|first| text_of(first, "index").parse().ok()).unwrap_or_default();
-        let count = child(set, "count").and_then(|count| count.parse().ok()).unwrap_or_default();
+        let index = first.and_then(|first| text_of(first, "index").parse().ok());
+        let count = child(set, "count").and_then(|count| count.parse().ok());
         Some(Self { first: child(set, "first"), index, last: child(set, "last"), count })
     }
 
     /// Writes it.
     pub fn to_element(&self) -> Element {
         let text = |name: &str, text: &str| Tag::new(name, ns::RESULT_SET).text(text);
+        let index = || self.index.map(|index| index.to_string());
         set()
-            .children(self.first.as_deref().map(|first| text("first", first).attr("index", self.index.to_string())))
+            .children(self.first.as_deref().map(|first| text("first", first).maybe("index", index())))
             .children(self.last.as_deref().map(|last| text("last", last)))
-            .child(text("count", &self.count.to_string()))
+            .children(self.count.map(|count| text("count", &count.to_string())))
             .build()
     }
 }
@@ -96,8 +97,9 @@ mod tests {
             assert_eq!(Page::parse(&in_query(&page.to_element())), Some(page));
         }
         for place in [
-            Place { count: 800, ..Place::default() },
-            Place { first: some("a"), index: 20, last: some("c"), count: 23 },
+            Place { count: Some(800), ..Place::default() },
+            Place { first: some("a"), index: Some(20), last: some("c"), count: Some(23) },
+            Place { first: some("a"), index: None, last: some("c"), count: None },
         ] {
             assert_eq!(Place::parse(&in_query(&place.to_element())), Some(place));
         }

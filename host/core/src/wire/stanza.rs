@@ -73,7 +73,7 @@ pub enum Request {
     /// A control operation or its form.
     Control(control::Request),
     /// Sources and nodes.
-    Concentrator(concentrator::Request),
+    Concentrator(Box<concentrator::Request>),
     /// A step of an ad-hoc command.
     Command(command::Request),
     /// A message with a promise.
@@ -101,6 +101,8 @@ pub enum Message {
     Sensor(sensor::Answer),
     /// What happened to a node of a data source that we subscribed to.
     Node(Box<concentrator::NodeEvent>),
+    /// What a query that we gave tells.
+    Query(concentrator::QueryProgress),
     /// A control operation that nobody is told the outcome of.
     Control(control::Set),
     /// What a person says.

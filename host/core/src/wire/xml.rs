@@ -6,7 +6,9 @@ use minidom::Element;
 use minidom::rxml::{Namespace, NcName};
 
 use super::ns;
-use crate::model::NodeRef;
+use super::stanza::StanzaFault;
+use crate::model::limits::TOKENS_BYTES_MAX;
+use crate::model::{NodeRef, Tokens};
 
 /// Whether XML 1.0 can carry the character at all.
 fn is_xml(character: char) -> bool {
@@ -141,6 +143,28 @@ pub(crate) fn node_of(element: &Element, long: bool) -> NodeRef {
 pub(crate) fn with_node(tag: Tag, node: &NodeRef, long: bool) -> Tag {
     let [id, source, partition] = node_names(long);
     tag.attr(id, &node.id).filled(source, &node.source).filled(partition, &node.partition)
+}
+
+/// Reads what a caller passes along.
+pub(crate) fn tokens_of(element: &Element, long: bool) -> Result<Tokens, StanzaFault> {
+    let token = |name: &str| match element.attr(name) {
+        Some(text) if text.len() > TOKENS_BYTES_MAX => {
+            Err(StanzaFault::bad_request(format!("The attribute {name} is longer than {TOKENS_BYTES_MAX} bytes.")))
+        }
+        text => Ok(text.unwrap_or_default().to_owned()),
+    };
+    let [service, device, user] = token_names(long);
+    Ok(Tokens { service: token(service)?, device: token(device)?, user: token(user)? })
+}
+
+/// Writes what a caller passes along.
+pub(crate) fn with_tokens(tag: Tag, tokens: &Tokens, long: bool) -> Tag {
+    let [service, device, user] = token_names(long);
+    tag.filled(service, &tokens.service).filled(device, &tokens.device).filled(user, &tokens.user)
+}
+
+fn token_names(long: bool) -> [&'static str; 3] {
+    if long { ["serviceToken", "deviceToken", "userToken"] } else { ["st", "dt", "ut"] }
 }
 
 fn node_names(long: bool) -> [&'static str; 3] {

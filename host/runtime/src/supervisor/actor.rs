@@ -173,6 +173,10 @@ impl Actor {
             },
             Next::Command(Command::Swap(program)) => self.swap(instance, program).await,
             Next::Command(Command::Release) => Phase::Running(instance),
+            Next::Command(Command::Checkpoint) => match self.checkpoint(&mut *instance).await {
+                Ok(()) => Phase::Running(instance),
+                Err(fault) => self.failed(fault).await,
+            },
             Next::Stop => {
                 self.say_goodbye(&mut *instance).await;
                 Phase::Over
@@ -247,6 +251,14 @@ impl Actor {
         }
     }
 
+    /// Keeps the instance's state without being asked by it.
+    async fn checkpoint(&mut self, instance: &mut dyn Instance) -> Result<(), Fault> {
+        let state = self.carry_over(instance).await?;
+        let actions = self.see_to(vec![Action::Checkpoint(state)], Instant::now())?;
+        self.tell_actions(actions).await;
+        Ok(())
+    }
+
     async fn carry_over(&mut self, old: &mut dyn Instance) -> Result<State, Fault> {
         let state = old.carry_over().await;
         let line = self.journal.is_some().then(|| Line::new(Call::CarryOver, self.now()).answer_state(&state));
@@ -315,7 +327,7 @@ impl Actor {
         tokio::select! {
             biased;
             () = stopping.notified() => Phase::Over,
-            command = commands.recv() => self.command_without_instance(command).await,
+            command = commands.recv() => self.command_without_instance(command, Phase::Delayed(until)).await,
             () = sleep_until(until) => self.begin().await,
         }
     }
@@ -325,7 +337,7 @@ impl Actor {
         tokio::select! {
             biased;
             () = stopping.notified() => Phase::Over,
-            command = commands.recv() => self.command_without_instance(command).await,
+            command = commands.recv() => self.command_without_instance(command, Phase::Quarantined).await,
             _ = events.recv_many(&mut self.batch, limits::EVENTS_PER_CALL_MAX) => {
                 self.refuse_batch().await;
                 Phase::Quarantined
@@ -333,10 +345,12 @@ impl Actor {
         }
     }
 
-    async fn command_without_instance(&mut self, command: Option<Command>) -> Phase {
+    async fn command_without_instance(&mut self, command: Option<Command>, phase: Phase) -> Phase {
         match command {
             Some(Command::Swap(program)) => self.program = program,
             Some(Command::Release) => (),
+            // There is no state but the last checkpoint.
+            Some(Command::Checkpoint) => return phase,
             None => return Phase::Over,
         }
         self.restarts.forget();

@@ -5,16 +5,17 @@ use std::collections::{HashMap, HashSet};
 use tombolo_core::wire::concentrator::{DataSource, HealthState, NodeInfo};
 
 use super::super::say;
+use super::command::{Commands, names};
 use super::text::tame;
 
 /// A source and its nodes, children below their parents.
-pub(super) fn print(source: &DataSource, nodes: &[NodeInfo]) {
+pub(super) fn print(source: &DataSource, nodes: &[NodeInfo], commands: &Commands) {
     match source.name.as_str() {
         name if name == source.id || name.is_empty() => say(&source.id),
         name => say(format_args!("{}  ({name})", source.id)),
     }
     let children = children(nodes);
-    branch(&children, None, "", 0);
+    branch((&children, commands), None, "", 0);
 }
 
 /// A thing that stands alone.
@@ -36,19 +37,29 @@ fn children(nodes: &[NodeInfo]) -> HashMap<Option<&str>, Vec<&NodeInfo>> {
     children
 }
 
-fn branch(children: &HashMap<Option<&str>, Vec<&NodeInfo>>, parent: Option<&str>, indent: &str, depth: usize) {
+fn branch(
+    (children, commands): (&HashMap<Option<&str>, Vec<&NodeInfo>>, &Commands),
+    parent: Option<&str>,
+    indent: &str,
+    depth: usize,
+) {
     let level = children.get(&parent).map(Vec::as_slice).unwrap_or_default();
     for (index, node) in level.iter().enumerate() {
         let last = index + 1 == level.len();
-        say(format_args!("{indent}{} {}", if last { "└─" } else { "├─" }, describe(node)));
+        say(format_args!("{indent}{} {}", if last { "└─" } else { "├─" }, describe(node, commands)));
         // Nothing real is deeper.
         if depth < 64 {
-            branch(children, Some(&node.node.id), &format!("{indent}{}  ", if last { " " } else { "│" }), depth + 1);
+            branch(
+                (children, commands),
+                Some(&node.node.id),
+                &format!("{indent}{}  ", if last { " " } else { "│" }),
+                depth + 1,
+            );
         }
     }
 }
 
-fn describe(node: &NodeInfo) -> String {
+fn describe(node: &NodeInfo, commands: &Commands) -> String {
     let mut text = tame(&node.node.to_string()).into_owned();
     // Without a label, hosts give the type there.
     if !["", node.node.id.as_str(), node.node_type.as_str()].contains(&node.display_name.as_str()) {
@@ -62,6 +73,9 @@ fn describe(node: &NodeInfo) -> String {
     if !can.is_empty() {
         text.push_str(&format!("  [{}]", can.join(", ")));
     }
+    if let Some(commands) = commands.get(&node.node).filter(|commands| !commands.is_empty()) {
+        text.push_str(&format!("  commands: {}", names(commands)));
+    }
     match node.state {
         HealthState::None | HealthState::Information => {}
         HealthState::WarningSigned | HealthState::WarningUnsigned => text.push_str("  warning"),
@@ -71,11 +85,13 @@ fn describe(node: &NodeInfo) -> String {
 }
 
 /// One object.
-pub(super) fn json(node: &NodeInfo) -> String {
+pub(super) fn json(node: &NodeInfo, commands: &Commands) -> String {
+    let commands = commands.get(&node.node).map(Vec::as_slice).unwrap_or_default();
+    let commands: Vec<&str> = commands.iter().map(|command| command.id.as_str()).collect();
     serde_json::json!({
         "source": node.node.source, "node": node.node.id, "label": node.display_name, "type": node.node_type,
         "state": format!("{:?}", node.state), "parent": node.parent.as_ref().map(|parent| &parent.id),
-        "readable": node.readable, "controllable": node.controllable,
+        "readable": node.readable, "controllable": node.controllable, "commands": commands,
     })
     .to_string()
 }
@@ -102,9 +118,9 @@ mod tests {
     #[test]
     fn a_label_is_shown_where_it_says_something() {
         let labelled = NodeInfo { display_name: "Lamp".into(), readable: true, ..node("lamp", None) };
-        assert_eq!(describe(&labelled), "home/lamp  \"Lamp\"  [read]");
+        assert_eq!(describe(&labelled, &Commands::new()), "home/lamp  \"Lamp\"  [read]");
         let typed =
             NodeInfo { display_name: "mqtt.device".into(), node_type: "mqtt.device".into(), ..node("lamp", None) };
-        assert_eq!(describe(&typed), "home/lamp");
+        assert_eq!(describe(&typed, &Commands::new()), "home/lamp");
     }
 }

@@ -137,7 +137,9 @@ impl Peer {
             let is_end = items.is_empty();
             found.extend(items);
             match Place::parse(&query) {
-                Some(Place { last: Some(last), count, .. }) if !is_end && found.len() < count => {
+                Some(Place { last: Some(last), count, .. })
+                    if !is_end && count.is_none_or(|count| found.len() < count) =>
+                {
                     page.after = Some(last)
                 }
                 _ => return Ok(found),

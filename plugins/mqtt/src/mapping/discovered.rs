@@ -99,7 +99,7 @@ impl Discovered {
         for warning in found.warnings {
             out.log(Level::Warn, format!("entity {topic:?}: {warning}"));
         }
-        if found.entity.fields.is_empty() {
+        if found.entity.fields.is_empty() && found.entity.actions.is_empty() {
             self.remove(topic, registry);
             return Ok(());
         }

@@ -7,10 +7,12 @@ use tombolo_sdk::{Actions, FieldNumber, NodeNumber, NodeState};
 
 use super::json::Document;
 use super::registry::text_of;
-use super::spec::{About, Availability, Entity, FieldSpec, Mode};
+use super::spec::{About, Action, Availability, Entity, FieldSpec, Mode};
 
 /// The host keeps no more; what comes after is left out.
 const FIELDS_MAX: usize = 512;
+/// The same of commands.
+const ACTIONS_MAX: usize = 64;
 
 /// What was heard of a node's health; survives a swap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +127,18 @@ impl Node {
         })
     }
 
+    /// What it can be told to do, each by a name of its own.
+    pub(crate) fn actions(&self) -> Vec<(String, &Action)> {
+        let mut named: Vec<(String, &Action)> = Vec::new();
+        for action in self.entities.iter().flat_map(|entity| &entity.actions).take(ACTIONS_MAX) {
+            let numbered = (2..).map(|number| format!("{}_{number}", action.name));
+            let mut names = std::iter::once(action.name.clone()).chain(numbered);
+            let free = names.find(|name| named.iter().all(|(taken, _)| taken != name));
+            named.extend(free.map(|name| (name, action)));
+        }
+        named
+    }
+
     pub(crate) fn availability(&self) -> impl Iterator<Item = &Availability> {
         self.entities.iter().flat_map(|entity| &entity.availability)
     }
@@ -169,6 +183,7 @@ impl Node {
         out.put_node(tombolo_sdk::Node {
             label: self.about.label.clone(),
             extras: self.about.extras.clone(),
+            commands: self.actions().into_iter().map(|(name, action)| command(name, action)).collect(),
             state: self.state,
             ..tombolo_sdk::Node::new(self.number, &self.about.id, "mqtt.device", fields.collect())
         });
@@ -207,6 +222,10 @@ impl Node {
             };
         if is_online { NodeState::Online } else { NodeState::Offline }
     }
+}
+
+fn command(name: String, action: &Action) -> tombolo_sdk::Command {
+    tombolo_sdk::Command { name, label: action.label.clone(), parameters: Vec::new() }
 }
 
 fn free_name(field: &FieldSpec, taken: &BTreeSet<String>) -> String {

@@ -290,6 +290,14 @@ impl Registry {
         Some((Message { topic: command.topic.clone(), payload, qos: command.qos, retain: command.retain }, echo))
     }
 
+    /// The message that has a node do something.
+    pub(crate) fn action(&self, node: NodeNumber, name: &str) -> Option<Message> {
+        let actions = self.node_by_number(node)?.actions();
+        let (_, action) = actions.into_iter().find(|(known, _)| known == name)?;
+        let payload = action.payload.clone().into_bytes();
+        Some(Message { topic: action.topic.clone(), payload, qos: action.qos, retain: action.retain })
+    }
+
     /// Reports a value that no topic will ever confirm.
     pub(crate) fn assume(&mut self, echo: &Echo, now: Timestamp, out: &mut Actions) {
         let node = self.numbers.get(&echo.node).and_then(|slot| self.nodes.get_mut(*slot)).and_then(Option::as_mut);

@@ -103,6 +103,24 @@ pub(crate) struct DeviceSettings {
     pub(crate) label: Option<String>,
     pub(crate) availability: Option<AvailabilitySettings>,
     pub(crate) fields: Vec<FieldSettings>,
+    #[serde(default)]
+    pub(crate) commands: Vec<ActionSettings>,
+}
+
+/// Something that devices can be told to do.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActionSettings {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) label: String,
+    pub(crate) topic: String,
+    #[serde(default)]
+    pub(crate) payload: String,
+    #[serde(default = "at_least_once")]
+    pub(crate) qos: Qos,
+    #[serde(default)]
+    pub(crate) retain: bool,
 }
 
 /// Where a device says whether it is there.

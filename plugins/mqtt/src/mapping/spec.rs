@@ -12,6 +12,7 @@ pub(crate) struct Entity {
     /// Unique within the node; decides the order of fields.
     pub(crate) key: String,
     pub(crate) fields: Vec<FieldSpec>,
+    pub(crate) actions: Vec<Action>,
     pub(crate) availability: Vec<Availability>,
     pub(crate) mode: Mode,
     /// Its topics are subscribed one by one with this; none: a wildcard brings them.
@@ -46,6 +47,18 @@ pub(crate) struct Command {
     pub(crate) template: Option<Template>,
     /// How the value is spelt; may differ from what the state says.
     pub(crate) kind: Kind,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+}
+
+/// Something that the thing can be told to do: one message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Action {
+    /// The name that it would like to have.
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) topic: String,
+    pub(crate) payload: String,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
 }

@@ -1,6 +1,7 @@
 //! A broker that says what the test tells it to, and understands what the plugin sends.
 
 use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
+use tombolo_sdk::events::Invoke;
 use tombolo_sdk::testing::Harness;
 use tombolo_sdk::{Action, Event, Level, Node, NodeNumber, NodeState, Sample, Setting, Value, Write};
 
@@ -136,6 +137,13 @@ impl Bench {
         self.next_request += 1;
         let settings = settings.iter().map(|(field, value)| Setting { field: *field, value: value.clone() }).collect();
         self.harness.event(Event::Write(Write { id, node, settings }));
+        (id, self.sent())
+    }
+
+    pub(super) fn invoke(&mut self, node: NodeNumber, command: &str) -> (u64, Vec<Sent>) {
+        let id = self.next_request;
+        self.next_request += 1;
+        self.harness.event(Event::Invoke(Invoke { id, node, command: command.into(), arguments: Vec::new() }));
         (id, self.sent())
     }
 

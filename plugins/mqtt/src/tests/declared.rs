@@ -202,3 +202,17 @@ fn unmatched_topics_cost_one_match_only() {
         assert!(bench.harness.actions.is_empty());
     }
 }
+
+#[test]
+fn declared_commands_are_messages() {
+    let device = r#"{"node": "gate/{name}", "fields": [{"name": "state", "topic": "gate/{name}/state", "type": "text"}],
+        "commands": [{"name": "open", "label": "Open the gate", "topic": "gate/{name}/do", "payload": "OPEN", "qos": 0}]}"#;
+    let mut bench = bench(device);
+    bench.publish("gate/north/state", "shut");
+    let node = bench.node();
+    assert_eq!(node.commands.iter().map(|command| command.label.as_str()).collect::<Vec<_>>(), ["Open the gate"]);
+    let (id, sent) = bench.invoke(node.number, "open");
+    let [Sent::Publish { topic, payload, .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((topic.as_str(), payload.as_str()), ("gate/north/do", "OPEN"));
+    assert_eq!(bench.outcome(id), Some(Ok(())));
+}

@@ -306,3 +306,33 @@ fn a_broker_away_for_long_leaves_states_unknown() {
     bench.connect(true);
     assert_eq!(bench.states(), []);
 }
+
+#[test]
+fn a_button_is_a_command_that_is_pressed() {
+    let mut bench = bench();
+    let device = r#""device":{"identifiers":["d1"],"name":"Gate"}"#;
+    let sensor = r#""state_topic":"gate/state","name":"State","unique_id":"1""#;
+    bench.publish("homeassistant/sensor/gate/state/config", &format!("{{{sensor},{device}}}"));
+    let button = r#""command_topic":"gate/set","payload_press":"open","name":"Open","unique_id":"2","qos":1"#;
+    bench.publish("homeassistant/button/gate/open/config", &format!("{{{button},{device}}}"));
+    let node = bench.node();
+    let commands: Vec<_> =
+        node.commands.iter().map(|command| (command.name.as_str(), command.label.as_str())).collect();
+    assert_eq!(commands, [("open", "Open")]);
+    let (id, sent) = bench.invoke(node.number, "open");
+    let [Sent::Publish { topic, payload, id: packet, .. }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((topic.as_str(), payload.as_str()), ("gate/set", "open"));
+    assert_eq!(bench.outcome(id), None, "the broker has not acknowledged");
+    bench.ack(Ack::Puback, *packet);
+    assert_eq!(bench.outcome(id), Some(Ok(())));
+    let (id, sent) = bench.invoke(node.number, "close");
+    assert!(sent.is_empty() && bench.outcome(id).is_some_and(|outcome| outcome.is_err()));
+}
+
+#[test]
+fn a_button_alone_is_a_node() {
+    let mut bench = bench();
+    bench.publish("homeassistant/button/bell/config", r#"{"command_topic":"bell","name":"Bell"}"#);
+    let node = bench.node();
+    assert_eq!((node.fields.len(), node.commands.len()), (0, 1));
+}

@@ -116,7 +116,12 @@ impl Hub {
     }
 
     fn values_form(&self, caller: &Peer, node: &NodeRef) -> Result<Form, Refusal> {
-        let request = GetForm { dialect: Dialect::Nf, nodes: vec![node.clone()], lang: None };
+        let request = GetForm {
+            dialect: Dialect::Nf,
+            nodes: vec![node.clone()],
+            lang: None,
+            tokens: crate::model::Tokens::default(),
+        };
         let mut form = self.form(caller, &request)?;
         form.title = self
             .registry

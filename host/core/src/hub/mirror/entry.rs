@@ -45,7 +45,7 @@ impl Mirror {
 
     /// Whether it could mean a node of this source.
     pub(super) fn may_cover_source(&self, source: &str) -> bool {
-        self.nodes.may_begin(&format!("{source}/"))
+        self.nodes.may_fit_some_of(&format!("{source}/"))
     }
 
     /// Whether it means what lives at this address.

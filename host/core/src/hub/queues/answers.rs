@@ -93,7 +93,12 @@ fn part(name: &str, shown: &[&Item], page: &Page) -> Result<minidom::Element, St
     };
     let items = fitting(shown.get(first..rest.max(first)).unwrap_or_default());
     let id = |item: Option<&&Item>| item.map(|item| item.id.clone());
-    let place = paging::Place { first: id(items.first()), index: first, last: id(items.last()), count: shown.len() };
+    let place = paging::Place {
+        first: id(items.first()),
+        index: Some(first),
+        last: id(items.last()),
+        count: Some(shown.len()),
+    };
     Ok(queue::looked(name, items, Some(&place)))
 }
 

@@ -52,10 +52,24 @@ fn lists_the_union_and_the_sources_in_which_the_caller_may_see_something() {
         Answer::DataSources(sources) => sources.into_iter().map(|source| source.id).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
-    for operation in ["getAllDataSources", "getRootDataSources"] {
-        assert_eq!(sources(ALICE, operation), ["MeteringTopology", "home", "office"]);
-        assert_eq!(sources(CAROL, operation), ["MeteringTopology", "home"]);
+    assert_eq!(sources(ALICE, "getAllDataSources"), ["MeteringTopology", "home", "office"]);
+    assert_eq!(sources(CAROL, "getAllDataSources"), ["MeteringTopology", "home"]);
+    for who in [ALICE, CAROL] {
+        assert_eq!(sources(who, "getRootDataSources"), ["MeteringTopology"]);
     }
+    let below = |who: &str, source: &str| match ask(
+        &mut World::new(),
+        who,
+        "getChildDataSources",
+        &format!("src='{source}'"),
+    ) {
+        Ok(Answer::DataSources(sources)) => Ok(sources.into_iter().map(|source| source.id).collect::<Vec<_>>()),
+        other => Err(other),
+    };
+    assert_eq!(below(ALICE, "MeteringTopology").unwrap(), ["home", "office"]);
+    assert_eq!(below(CAROL, "MeteringTopology").unwrap(), ["home"]);
+    assert!(below(CAROL, "home").unwrap().is_empty());
+    assert_eq!(below(CAROL, "office").unwrap_err(), Err("carol error cancel item-not-found".into()));
 }
 
 #[test]
@@ -165,13 +179,18 @@ fn a_stranger_is_forbidden_everything() {
 }
 
 #[test]
-fn there_are_no_commands_yet_and_no_editing() {
+fn nobody_adds_moves_or_destroys_nodes_from_here() {
     let world = &mut World::new();
-    assert!(matches!(ask(world, ALICE, "getNodeCommands", "id='lamp' src='office'"), Ok(Answer::Commands)));
-    assert_eq!(
-        ask(world, ALICE, "destroyNode", "id='lamp' src='office'").unwrap_err(),
-        "alice error cancel feature-not-implemented"
-    );
+    assert_eq!(ask(world, ALICE, "getNodeCommands", "id='lamp' src='office'"), Ok(Answer::Commands(vec![])));
+    for operation in
+        ["destroyNode", "moveNodeUp", "moveNodesDown", "createNewNode", "getParametersForNewNode", "registerSniffer"]
+    {
+        assert_eq!(
+            ask(world, ALICE, operation, "id='lamp' src='office'").unwrap_err(),
+            "alice error cancel feature-not-implemented"
+        );
+    }
+    assert_eq!(ask(world, ALICE, "getAddableNodeTypes", "id='lamp' src='office'"), Ok(Answer::NodeTypes(vec![])));
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl Service {
                     }
                     Output::Event { .. }
                     | Output::Wish { .. }
+                    | Output::Manage { .. }
                     | Output::Trouble { .. }
                     | Output::Refused { .. }
                     | Output::Hold { .. }

@@ -278,6 +278,7 @@ pub(super) fn digest(output: &Output) -> String {
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
         Output::Wish { id, wish } => format!("wish {id} {wish:?}"),
         Output::Trouble { about, reason } => format!("trouble {about}: {}", reason.as_deref().unwrap_or("over")),
+        Output::Manage { bridge, id, what } => format!("manage {bridge} {id} {what:?}"),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }
 }
@@ -289,6 +290,10 @@ fn event_digest(bridge: &str, event: &Event) -> String {
             let settings: Vec<String> =
                 settings.iter().map(|one| format!("{}={}", one.field, text(&one.value))).collect();
             format!("ask {bridge} write {id} {node}: {}", settings.join(" "))
+        }
+        Event::Invoke { id, node, command, arguments } => {
+            let arguments: Vec<String> = arguments.iter().map(|(name, text)| format!("{name}={text}")).collect();
+            format!("ask {bridge} invoke {id} {node} {command}: {}", arguments.join(" "))
         }
         Event::Cancelled(id) => format!("cancelled {bridge} {id}"),
         Event::Wanted(node) => format!("wanted {bridge} {node}"),

@@ -1,13 +1,20 @@
 //! What a concentrator answers: shared elements and stanza errors with short names, one `<...Response result='...'>` each with long names.
 
+#[cfg(test)]
+mod tests;
+
 use minidom::Element;
 
 use super::super::control::{code_of, condition_of};
 use super::super::dialect::Dialect;
-use super::super::stanza::{FaultKind, StanzaFault};
-use super::super::xml::{Tag, flag, text_of};
+use super::super::form::Form;
+use super::super::ns;
+use super::super::paging::Place;
+use super::super::stanza::{Condition, FaultKind, StanzaFault};
+use super::super::xml::{Tag, flag, text_of, weight};
+use super::command::Command;
 use super::node::NodeInfo;
-use super::request::{Request, source_name};
+use super::request::{Head, source_name};
 use crate::model::Timestamp;
 
 /// A named collection of nodes.
@@ -34,9 +41,23 @@ pub enum Answer {
     ContainsEach(Vec<bool>),
     Node(Box<NodeInfo>),
     Nodes(Vec<NodeInfo>),
-    /// Commands are not served yet: the list is empty.
-    Commands,
-    /// Subscribed or unsubscribed.
+    /// A part of a list that was asked for in parts.
+    Part(Vec<NodeInfo>, Place),
+    Inheritance {
+        /// The nearest first.
+        base_classes: Vec<String>,
+        interfaces: Vec<String>,
+    },
+    /// Parameters of a node or command, to be filled in.
+    Form(Form),
+    /// Types of nodes that can be added, with their names for people.
+    NodeTypes(Vec<(String, String)>),
+    Commands(Vec<Command>),
+    /// For each node that was named, in that order: whether it did it, or why not.
+    Executed(Vec<Result<(), String>>),
+    /// The query runs; named where the server chose the name.
+    Querying(String),
+    /// It is so; nothing to say.
     Done,
 }
 
@@ -50,55 +71,108 @@ pub enum Reply {
 }
 
 /// Writes the answer in the generation of the request.
-pub fn answer(request: &Request, answer: &Answer) -> Reply {
-    let dialect = request.dialect;
+pub fn answer(head: &Head, answer: &Answer) -> Reply {
+    let dialect = head.dialect;
     match dialect.is_long() {
-        true => Reply::Result(Some(long_answer(long_root(request, "OK"), answer, dialect).build())),
-        false => Reply::Result(short_answer(answer, dialect).map(Tag::build)),
+        true => Reply::Result(Some(long_answer(long_root(head, "OK"), head, answer).build())),
+        false => Reply::Result(short_answer(answer, dialect)),
     }
 }
 
 /// Writes the refusal in the generation of the request.
-pub fn refuse(request: &Request, fault: StanzaFault) -> Reply {
-    match request.dialect.is_long() {
-        true => Reply::Result(Some(long_root(request, code_of(fault.condition)).build())),
+pub fn refuse(head: &Head, fault: StanzaFault) -> Reply {
+    match head.dialect.is_long() {
+        true => Reply::Result(Some(long_root(head, code_of(fault.condition)).build())),
         false => Reply::Error(fault),
     }
 }
 
-fn long_root(request: &Request, code: &str) -> Tag {
-    Tag::new(&format!("{}Response", request.operation.name()), request.dialect.concentrator_ns()).attr("result", code)
+/// Refuses a form: it comes back with what is wrong at its fields, to be shown again.
+pub fn refuse_form(head: &Head, form: &Form) -> Reply {
+    let fault = StanzaFault::new(FaultKind::Modify, Condition::NotAcceptable);
+    if !head.dialect.is_long() {
+        return Reply::Error(fault.with_application(form.to_element(head.dialect.control_ns())));
+    }
+    let error = |var: &str, text: &str| Tag::new("error", head.dialect.concentrator_ns()).attr("var", var).text(text);
+    let wrong = form.fields.iter().filter(|field| !field.error.is_empty());
+    let response = long_root(head, "FormError").children(wrong.map(|field| error(&field.var, &field.error)));
+    Reply::Error(fault.with_beside(response.build()))
 }
 
-fn long_answer(root: Tag, answer: &Answer, dialect: Dialect) -> Tag {
+/// How many bytes a node comes to in a list: never less than it does.
+pub fn node_bytes(node: &NodeInfo, dialect: Dialect) -> usize {
+    weight(&node.write(Tag::new("nodeInfo", dialect.concentrator_ns()), dialect).build())
+}
+
+fn long_root(head: &Head, code: &str) -> Tag {
+    Tag::new(&format!("{}Response", head.name), head.dialect.concentrator_ns()).attr("result", code)
+}
+
+fn long_answer(root: Tag, head: &Head, answer: &Answer) -> Tag {
+    let dialect = head.dialect;
+    let listed = |node: &NodeInfo| node.write(Tag::new("node", dialect.concentrator_ns()), dialect);
     match answer {
         Answer::Capabilities(names) => root.children(values(names, dialect)),
         Answer::DataSources(sources) => root.children(sources.iter().map(|source| source.to_tag(dialect))),
         Answer::Contains(contains) => root.text(truth(*contains)),
         Answer::ContainsEach(each) => root.children(truths("value", each, dialect)),
-        Answer::Node(node) => node.write(root, dialect),
-        Answer::Nodes(nodes) => {
-            root.children(nodes.iter().map(|node| node.write(Tag::new("node", dialect.concentrator_ns()), dialect)))
+        Answer::Node(node) if head.name == "getNode" => node.write(root, dialect),
+        Answer::Node(node) => root.child(listed(node)),
+        Answer::Nodes(nodes) => root.children(nodes.iter().map(listed)),
+        Answer::Part(nodes, place) => root.children(nodes.iter().map(listed)).child(place.to_element()),
+        Answer::Inheritance { base_classes, interfaces } => {
+            root.children(inheritance(base_classes, interfaces, dialect))
         }
-        Answer::Commands | Answer::Done => root,
+        Answer::Form(form) => root.child(form.to_element(dialect.control_ns())),
+        Answer::NodeTypes(types) => root.children(types.iter().map(|listed| node_type(listed, dialect))),
+        Answer::Commands(commands) => root.children(commands.iter().map(|command| command.to_tag(dialect))),
+        Answer::Executed(each) => root.children(each.iter().map(|one| executed(one, dialect))),
+        Answer::Querying(query) => root.filled("queryId", query),
+        Answer::Done => root,
     }
 }
 
-fn short_answer(answer: &Answer, dialect: Dialect) -> Option<Tag> {
+fn short_answer(answer: &Answer, dialect: Dialect) -> Option<Element> {
     let tag = |name| Tag::new(name, dialect.concentrator_ns());
-    match answer {
-        Answer::Capabilities(names) => Some(tag("strings").children(values(names, dialect))),
+    let node_infos =
+        |nodes: &[NodeInfo]| tag("nodeInfos").children(nodes.iter().map(|node| node.write(tag("nodeInfo"), dialect)));
+    let tag = match answer {
+        Answer::Capabilities(names) => tag("strings").children(values(names, dialect)),
         Answer::DataSources(sources) => {
-            Some(tag("dataSources").children(sources.iter().map(|source| source.to_tag(dialect))))
+            tag("dataSources").children(sources.iter().map(|source| source.to_tag(dialect)))
         }
-        Answer::Contains(contains) => Some(tag("bool").text(truth(*contains))),
-        Answer::ContainsEach(each) => Some(tag("bools").children(truths("bool", each, dialect))),
-        Answer::Node(node) => Some(node.write(tag("nodeInfo"), dialect)),
-        Answer::Nodes(nodes) => {
-            Some(tag("nodeInfos").children(nodes.iter().map(|node| node.write(tag("nodeInfo"), dialect))))
+        Answer::Contains(contains) => tag("bool").text(truth(*contains)),
+        Answer::ContainsEach(each) => tag("bools").children(truths("bool", each, dialect)),
+        Answer::Node(node) => node.write(tag("nodeInfo"), dialect),
+        Answer::Nodes(nodes) => node_infos(nodes),
+        Answer::Part(nodes, place) => node_infos(nodes).child(place.to_element()),
+        Answer::Inheritance { base_classes, interfaces } => {
+            tag("inheritance").children(inheritance(base_classes, interfaces, dialect))
         }
-        Answer::Commands => Some(tag("commands")),
-        Answer::Done => None,
+        Answer::Form(form) => return Some(form.to_element(dialect.control_ns())),
+        Answer::NodeTypes(types) => tag("nodeTypes").children(types.iter().map(|listed| node_type(listed, dialect))),
+        Answer::Commands(commands) => tag("commands").children(commands.iter().map(|command| command.to_tag(dialect))),
+        Answer::Executed(each) => tag("partialExecution").children(each.iter().map(|one| executed(one, dialect))),
+        Answer::Querying(_) | Answer::Done => return None,
+    };
+    Some(tag.build())
+}
+
+fn inheritance(base_classes: &[String], interfaces: &[String], dialect: Dialect) -> [Tag; 2] {
+    let list =
+        |name: &str, names: &[String]| Tag::new(name, dialect.concentrator_ns()).children(values(names, dialect));
+    [list("baseClasses", base_classes), list("interfaces", interfaces)]
+}
+
+fn node_type((id, name): &(String, String), dialect: Dialect) -> Tag {
+    Tag::new("nodeType", dialect.concentrator_ns()).attr("type", id).attr("name", name)
+}
+
+fn executed(outcome: &Result<(), String>, dialect: Dialect) -> Tag {
+    let tag = Tag::new("result", dialect.concentrator_ns());
+    match outcome {
+        Ok(()) => tag.text("true"),
+        Err(reason) => tag.attr("error", reason).text("false"),
     }
 }
 
@@ -137,6 +211,9 @@ impl Answer {
     /// The client's side: reads an iq result, in any generation. Children that make no sense are left out.
     pub fn parse(payload: Option<&Element>) -> Result<Self, StanzaFault> {
         let Some(payload) = payload else { return Ok(Self::Done) };
+        if payload.is("x", ns::DATA) {
+            return Ok(Self::Form(Form::parse(payload)));
+        }
         match Dialect::from_concentrator_ns(&payload.ns()) {
             Some(Dialect::Xmpp) => Self::parse_long(payload),
             Some(dialect) => Self::parse_short(payload, dialect),
@@ -145,18 +222,19 @@ impl Answer {
     }
 
     fn parse_short(payload: &Element, dialect: Dialect) -> Result<Self, StanzaFault> {
-        match payload.name() {
-            "strings" => Ok(Self::Capabilities(texts(payload))),
-            "dataSources" => Ok(Self::DataSources(sources(payload, dialect))),
-            "bool" => Ok(Self::Contains(is_true(payload))),
-            "bools" => Ok(Self::ContainsEach(each_true(payload, "bool"))),
-            "nodeInfo" => NodeInfo::parse(payload, false)
-                .map(|node| Self::Node(Box::new(node)))
-                .ok_or_else(|| not_understood(payload)),
-            "nodeInfos" => Ok(Self::Nodes(nodes(payload, false))),
-            "commands" => Ok(Self::Commands),
-            _ => Err(not_understood(payload)),
-        }
+        Ok(match payload.name() {
+            "strings" => Self::Capabilities(texts(payload)),
+            "dataSources" => Self::DataSources(sources(payload, dialect)),
+            "bool" => Self::Contains(is_true(payload)),
+            "bools" => Self::ContainsEach(each_true(payload, "bool")),
+            "nodeInfo" => Self::node(payload, NodeInfo::parse(payload, false))?,
+            "nodeInfos" => Self::nodes(payload, false),
+            "inheritance" => Self::inheritance(payload),
+            "nodeTypes" => Self::NodeTypes(node_types(payload)),
+            "commands" => Self::Commands(commands(payload)),
+            "partialExecution" => Self::Executed(each_executed(payload)),
+            _ => return Err(not_understood(payload)),
+        })
     }
 
     fn parse_long(payload: &Element) -> Result<Self, StanzaFault> {
@@ -164,25 +242,55 @@ impl Answer {
         if code != "OK" {
             return Err(StanzaFault::new(FaultKind::Cancel, condition_of(code)));
         }
-        match payload.name() {
-            "getCapabilitiesResponse" => Ok(Self::Capabilities(texts(payload))),
-            "getAllDataSourcesResponse" | "getRootDataSourcesResponse" => {
-                Ok(Self::DataSources(sources(payload, Dialect::Xmpp)))
+        let Some(operation) = payload.name().strip_suffix("Response") else { return Err(not_understood(payload)) };
+        Ok(match operation {
+            "getCapabilities" => Self::Capabilities(texts(payload)),
+            "getAllDataSources" | "getRootDataSources" | "getChildDataSources" => {
+                Self::DataSources(sources(payload, Dialect::Xmpp))
             }
-            "containsNodeResponse" => Ok(Self::Contains(is_true(payload))),
-            "containsNodesResponse" => Ok(Self::ContainsEach(each_true(payload, "value"))),
-            "getNodeResponse" => NodeInfo::parse(payload, true)
-                .map(|node| Self::Node(Box::new(node)))
-                .ok_or_else(|| not_understood(payload)),
-            "getNodesResponse"
-            | "getAllNodesResponse"
-            | "getRootNodesResponse"
-            | "getChildNodesResponse"
-            | "getAncestorsResponse" => Ok(Self::Nodes(nodes(payload, true))),
-            "getNodeCommandsResponse" => Ok(Self::Commands),
-            "subscribeResponse" | "unsubscribeResponse" => Ok(Self::Done),
-            _ => Err(not_understood(payload)),
+            "containsNode" => Self::Contains(is_true(payload)),
+            "containsNodes" => Self::ContainsEach(each_true(payload, "value")),
+            "getNode" => Self::node(payload, NodeInfo::parse(payload, true))?,
+            "setNodeParametersAfterEdit" => Self::node(payload, nodes(payload, true).into_iter().next())?,
+            "getNodes" | "getAllNodes" | "getRootNodes" | "getChildNodes" | "getAncestors" => {
+                Self::nodes(payload, true)
+            }
+            "getNodeInheritance" => Self::inheritance(payload),
+            "getNodeParametersForEdit"
+            | "getCommonNodeParametersForEdit"
+            | "getCommandParameters"
+            | "getCommonCommandParameters" => {
+                let form = payload.get_child("x", ns::DATA).map(Form::parse);
+                Self::Form(form.ok_or_else(|| not_understood(payload))?)
+            }
+            "getAddableNodeTypes" => Self::NodeTypes(node_types(payload)),
+            "getNodeCommands" | "getCommonNodeCommands" => Self::Commands(commands(payload)),
+            "executeNodeQuery" => Self::Querying(text_of(payload, "queryId")),
+            "executeCommonNodeCommand" | "executeCommonNodeQuery" => Self::Executed(each_executed(payload)),
+            "subscribe"
+            | "unsubscribe"
+            | "setCommonNodeParametersAfterEdit"
+            | "executeNodeCommand"
+            | "abortNodeQuery"
+            | "abortCommonNodeQuery" => Self::Done,
+            _ => return Err(not_understood(payload)),
+        })
+    }
+
+    fn node(payload: &Element, node: Option<NodeInfo>) -> Result<Self, StanzaFault> {
+        node.map(|node| Self::Node(Box::new(node))).ok_or_else(|| not_understood(payload))
+    }
+
+    fn nodes(payload: &Element, long: bool) -> Self {
+        match Place::parse(payload) {
+            Some(place) => Self::Part(nodes(payload, long), place),
+            None => Self::Nodes(nodes(payload, long)),
         }
+    }
+
+    fn inheritance(payload: &Element) -> Self {
+        let list = |name: &str| payload.children().find(|child| child.name() == name).map(texts).unwrap_or_default();
+        Self::Inheritance { base_classes: list("baseClasses"), interfaces: list("interfaces") }
     }
 }
 
@@ -215,171 +323,16 @@ fn nodes(payload: &Element, long: bool) -> Vec<NodeInfo> {
     payload.children().filter(|child| child.name() == name).filter_map(|child| NodeInfo::parse(child, long)).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+fn node_types(payload: &Element) -> Vec<(String, String)> {
+    let listed = payload.children().filter(|child| child.name() == "nodeType");
+    listed.map(|child| (text_of(child, "type"), text_of(child, "name"))).collect()
+}
 
-    use super::super::super::stanza::Condition;
-    use super::super::node::{HealthState, MessageKind, NodeMessage, NodeParameter};
-    use super::super::request::{Detail, NodeEvents, Operation};
-    use super::*;
-    use crate::model::{Decimal, NodeRef, Value};
+fn commands(payload: &Element) -> Vec<Command> {
+    payload.children().filter(|child| child.name() == "command").filter_map(Command::parse).collect()
+}
 
-    fn request(dialect: Dialect, operation: Operation) -> Request {
-        Request { dialect, lang: None, operation }
-    }
-
-    /// An answer that fits each operation.
-    fn dialogue(node: NodeInfo, source: DataSource, name: String) -> Vec<(Operation, Answer)> {
-        let (detail, of) = (Detail::default(), || NodeRef::new("n", "s"));
-        let nodes = Answer::Nodes(vec![node.clone(), node.clone()]);
-        let sources = Answer::DataSources(vec![source]);
-        vec![
-            (Operation::GetCapabilities, Answer::Capabilities(vec![name])),
-            (Operation::GetAllDataSources, sources.clone()),
-            (Operation::GetRootDataSources, sources),
-            (Operation::ContainsNode(of()), Answer::Contains(true)),
-            (Operation::ContainsNode(of()), Answer::Contains(false)),
-            (Operation::ContainsNodes(vec![of(), of()]), Answer::ContainsEach(vec![true, false])),
-            (Operation::GetNodes { nodes: vec![of(), of()], detail }, nodes.clone()),
-            (Operation::GetNode { node: of(), detail }, Answer::Node(Box::new(node))),
-            (Operation::GetAllNodes { source: "s".to_owned(), detail, types: vec![] }, nodes.clone()),
-            (Operation::GetRootNodes { source: "s".to_owned(), detail }, nodes.clone()),
-            (Operation::GetChildNodes { node: of(), detail }, nodes.clone()),
-            (Operation::GetAncestors { node: of(), detail }, nodes),
-            (Operation::GetNodeCommands(of()), Answer::Commands),
-            (Operation::Unsubscribe { source: "s".to_owned(), events: NodeEvents::all() }, Answer::Done),
-        ]
-    }
-
-    fn reread(reply: Reply) -> Result<Answer, StanzaFault> {
-        match reply {
-            Reply::Result(payload) => {
-                Answer::parse(payload.map(|payload| String::from(&payload).parse().unwrap()).as_ref())
-            }
-            Reply::Error(fault) => Err(fault),
-        }
-    }
-
-    #[test]
-    fn reads_the_example() {
-        let xml = "<nodeInfos xmlns='urn:nf:iot:concentrator:1.0'><nodeInfo id='bus1' src='MeteringTopology' nodeType='bridge.ModbusBus'
-            displayName='Modbus bus' state='None' hasChildren='true' lastChanged='2025-03-01T10:00:00Z'/></nodeInfos>";
-        let Ok(Answer::Nodes(nodes)) = Answer::parse(Some(&xml.parse().unwrap())) else { panic!() };
-        assert_eq!((nodes[0].node.clone(), nodes[0].has_children), (NodeRef::new("bus1", "MeteringTopology"), true));
-    }
-
-    #[test]
-    fn reads_the_node_of_the_example() {
-        let xml = "<nodeInfo xmlns='urn:nf:iot:concentrator:1.0' id='m1' src='MeteringTopology' nodeType='bridge.ModbusMeter'
-            displayName='Modbus meter' state='WarningUnsigned' hasChildren='false' isReadable='true' hasCommands='true' parentId='bus1'
-            lastChanged='2025-03-01T10:00:00Z'><string id='addr' name='Address' value='17'/>
-            <message timestamp='2025-03-01T09:59:00Z' type='Warning' eventId='SlowReply'>Reply took 3 s.</message></nodeInfo>";
-        let Ok(Answer::Node(node)) = Answer::parse(Some(&xml.parse().unwrap())) else { panic!() };
-        assert_eq!(node.parent, Some(NodeRef::new("bus1", "MeteringTopology")));
-        assert_eq!(
-            (node.state, node.parameters[0].value.clone()),
-            (HealthState::WarningUnsigned, Value::Text("17".to_owned()))
-        );
-        assert_eq!((node.messages[0].kind, node.messages[0].event_id.as_str()), (MessageKind::Warning, "SlowReply"));
-    }
-
-    #[test]
-    fn required_attributes_are_always_written() {
-        for dialect in Dialect::ALL {
-            let node = NodeInfo { node: NodeRef::new("n", "s"), ..NodeInfo::default() };
-            let detail = Detail::default();
-            let asked = request(dialect, Operation::GetNode { node: node.node.clone(), detail });
-            let Reply::Result(Some(written)) = answer(&asked, &Answer::Node(Box::new(node))) else { panic!() };
-            assert_eq!((written.attr("state"), written.attr("hasChildren")), (Some("None"), Some("false")));
-        }
-    }
-
-    #[test]
-    fn the_first_generation_refuses_in_a_result() {
-        let asked = |dialect| request(dialect, Operation::Unsupported("destroyNode".to_owned()));
-        let Reply::Result(Some(refusal)) = refuse(&asked(Dialect::Xmpp), StanzaFault::not_implemented()) else {
-            panic!()
-        };
-        assert_eq!((refusal.name(), refusal.attr("result")), ("destroyNodeResponse", Some("NotImplemented")));
-        assert_eq!(Answer::parse(Some(&refusal)).unwrap_err().condition, Condition::FeatureNotImplemented);
-        assert_eq!(
-            refuse(&asked(Dialect::Nf), StanzaFault::not_implemented()),
-            Reply::Error(StanzaFault::not_implemented())
-        );
-    }
-
-    #[test]
-    fn what_is_no_answer_is_an_error() {
-        for xml in [
-            "<odd xmlns='urn:nf:iot:concentrator:1.0'/>",
-            "<odd xmlns='urn:xmpp:iot:concentrators'/>",
-            "<strings xmlns='other'/>",
-            "<nodeInfo xmlns='urn:nf:iot:concentrator:1.0'/>",
-        ] {
-            assert!(Answer::parse(Some(&xml.parse().unwrap())).is_err(), "{xml}");
-        }
-        assert_eq!(Answer::parse(None), Ok(Answer::Done));
-    }
-
-    fn any_node() -> impl Strategy<Value = NodeInfo> {
-        let text = || "[^\\x00-\\x1f\u{fffe}\u{ffff}]{1,8}";
-        let state = proptest::sample::select(
-            &[
-                HealthState::None,
-                HealthState::Information,
-                HealthState::WarningSigned,
-                HealthState::WarningUnsigned,
-                HealthState::ErrorSigned,
-                HealthState::ErrorUnsigned,
-            ][..],
-        );
-        let kind = proptest::sample::select(&[MessageKind::Error, MessageKind::Warning, MessageKind::Information][..]);
-        (proptest::array::uniform4(text()), state, kind, any::<[bool; 5]>(), 0..4_000_000_000_000_000_i64, any::<i64>())
-            .prop_map(
-                |(
-                    [id, other, name, node_type],
-                    state,
-                    kind,
-                    [has_children, children_ordered, readable, controllable, has_commands],
-                    at,
-                    digits,
-                )| {
-                    let node = NodeRef { partition: other.clone(), ..NodeRef::new(id, "s") };
-                    NodeInfo {
-                        parent: Some(NodeRef { id: name.clone(), ..node.clone() }),
-                        node,
-                        local_id: Some(other.clone()),
-                        log_id: has_children.then(|| name.clone()),
-                        display_name: name.clone(),
-                        node_type,
-                        state,
-                        has_children,
-                        children_ordered,
-                        readable,
-                        controllable,
-                        has_commands,
-                        sniffable: false,
-                        last_changed: Some(Timestamp(at)),
-                        parameters: vec![NodeParameter {
-                            id: other.clone(),
-                            name: name.clone(),
-                            value: Value::Decimal(Decimal { digits, scale: 2 }),
-                        }],
-                        messages: vec![NodeMessage { at: Timestamp(at), kind, event_id: other, text: name }],
-                    }
-                },
-            )
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn every_answer_is_read_as_it_was_written(dialect in proptest::sample::select(&Dialect::ALL[..]), node in any_node(), name in "[a-z<&]{0,8}") {
-            let source = DataSource { id: name.clone(), name: name.clone(), has_children: node.readable, last_changed: node.last_changed };
-            for (operation, given) in dialogue(node, source, name) {
-                prop_assert_eq!(reread(answer(&request(dialect, operation), &given)), Ok(given));
-            }
-        }
-    }
+fn each_executed(payload: &Element) -> Vec<Result<(), String>> {
+    let listed = payload.children().filter(|child| child.name() == "result");
+    listed.map(|child| if is_true(child) { Ok(()) } else { Err(text_of(child, "error")) }).collect()
 }

@@ -27,6 +27,10 @@ pub enum NodeEvent {
         messages: Vec<NodeMessage>,
     },
     Removed(NodeRef),
+    /// Among its siblings.
+    MovedUp(NodeRef),
+    /// Among its siblings.
+    MovedDown(NodeRef),
 }
 
 /// The payload of the message that tells of it. The first generation does not say when it happened.
@@ -45,6 +49,8 @@ pub fn event(dialect: Dialect, event: &NodeEvent, at: Timestamp) -> Element {
             .attr("state", state.as_str())
             .children(messages.iter().map(|message| message.to_tag(dialect))),
         NodeEvent::Removed(node) => with_node(tag("nodeRemoved"), node, long),
+        NodeEvent::MovedUp(node) => with_node(tag("nodeMovedUp"), node, long),
+        NodeEvent::MovedDown(node) => with_node(tag("nodeMovedDown"), node, long),
     }
     .build()
 }
@@ -74,6 +80,8 @@ impl NodeEvent {
                 messages: payload.children().filter_map(NodeMessage::parse).collect(),
             }),
             "nodeRemoved" => node().map(Self::Removed),
+            "nodeMovedUp" => node().map(Self::MovedUp),
+            "nodeMovedDown" => node().map(Self::MovedDown),
             _ => None,
         }
     }
@@ -141,6 +149,8 @@ mod tests {
             NodeEvent::Updated { old_id: Some("m9".to_owned()), node: node() },
             NodeEvent::Status { node: node().node, state: HealthState::ErrorSigned, messages: vec![message] },
             NodeEvent::Removed(node().node),
+            NodeEvent::MovedUp(node().node),
+            NodeEvent::MovedDown(node().node),
         ];
         for dialect in Dialect::ALL {
             for told in &events {

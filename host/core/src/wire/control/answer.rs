@@ -44,6 +44,8 @@ pub enum Refusal {
         /// What it takes instead, as [`super::parameter::takes`] says it.
         takes: String,
     },
+    /// The form has this parameter more than once, and says in no order which counts.
+    Twice(String),
     /// The request makes no sense.
     BadRequest(String),
     /// Not built.
@@ -52,6 +54,8 @@ pub enum Refusal {
     Locked,
     /// The device did not do it.
     Failed {
+        /// Those that failed, where several were to be set; the first generation has room for them.
+        nodes: Vec<NodeRef>,
         /// What is told.
         fault: StanzaFault,
         /// While setting this.
@@ -61,7 +65,7 @@ pub enum Refusal {
 
 impl From<StanzaFault> for Refusal {
     fn from(fault: StanzaFault) -> Self {
-        Self::Failed { fault, parameter: None }
+        Self::Failed { nodes: Vec::new(), fault, parameter: None }
     }
 }
 
@@ -82,7 +86,14 @@ impl Refusal {
             }
             None => fault,
         };
-        if dialect.is_long() { with_response_code(fault, parameter) } else { fault }
+        if dialect.is_long() { with_response_code(fault, self.nodes(), parameter) } else { fault }
+    }
+
+    fn nodes(&self) -> &[NodeRef] {
+        match self {
+            Self::Failed { nodes, .. } => nodes,
+            _ => &[],
+        }
     }
 
     fn fault(&self) -> (StanzaFault, Option<&str>) {
@@ -97,10 +108,11 @@ impl Refusal {
             Self::Invalid { parameter, takes } => {
                 (StanzaFault::bad_request(format!("Value not valid; it takes {takes}.")), Some(parameter))
             }
+            Self::Twice(name) => (StanzaFault::bad_request("Given more than once."), Some(name)),
             Self::BadRequest(text) => (StanzaFault::bad_request(text), None),
             Self::NotImplemented => (StanzaFault::not_implemented(), None),
             Self::Locked => (StanzaFault::new(FaultKind::Wait, Condition::Conflict), None),
-            Self::Failed { fault, parameter } => (fault.clone(), parameter.as_deref()),
+            Self::Failed { fault, parameter, .. } => (fault.clone(), parameter.as_deref()),
         }
     }
 }
@@ -110,9 +122,10 @@ fn parameter_error_tag(dialect: Dialect, parameter: &str, text: &str) -> Element
     Tag::new("paramError", dialect.control_ns()).attr("var", parameter).attr("n", parameter).text(text).build()
 }
 
-fn with_response_code(fault: StanzaFault, parameter: Option<&str>) -> StanzaFault {
+fn with_response_code(fault: StanzaFault, nodes: &[NodeRef], parameter: Option<&str>) -> StanzaFault {
     let ns = Dialect::Xmpp.control_ns();
     let response = Tag::new("setResponse", ns).attr("responseCode", code_of(fault.condition));
+    let response = response.children(nodes.iter().map(|node| node_tag(node, Dialect::Xmpp, ns)));
     let response = match parameter {
         Some(name) => response
             .child(Tag::new("parameter", ns).attr("name", name))

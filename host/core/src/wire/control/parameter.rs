@@ -63,10 +63,13 @@ pub struct FormParameter<'a> {
 /// The form for these parameters. `title` is the bare JID without nodes, the id of one node, or "N nodes".
 pub fn form(title: &str, parameters: &[FormParameter<'_>]) -> Form {
     let mut pages: Vec<Page> = Vec::new();
-    for parameter in parameters.iter().filter(|parameter| !parameter.page.is_empty()) {
-        match pages.iter_mut().find(|page| page.label == parameter.page) {
+    let has_pages = parameters.iter().any(|parameter| !parameter.page.is_empty());
+    for parameter in parameters.iter().filter(|_| has_pages) {
+        // All fields stand somewhere if there are pages (XEP-0141): what belongs to no group stands under the form's own title.
+        let label = if parameter.page.is_empty() { title } else { parameter.page };
+        match pages.iter_mut().find(|page| page.label == label) {
             Some(page) => page.fields.push(parameter.field.name.clone()),
-            None => pages.push(Page { label: parameter.page.to_owned(), fields: vec![parameter.field.name.clone()] }),
+            None => pages.push(Page { label: label.to_owned(), fields: vec![parameter.field.name.clone()] }),
         }
     }
     Form { title: title.to_owned(), pages, fields: parameters.iter().map(form_field).collect(), ..Form::default() }
@@ -89,6 +92,7 @@ fn form_field(parameter: &FormParameter<'_>) -> FormField {
             .collect(),
         validation: validation(field.value_type, constraint, parameter.current),
         not_same: true,
+        group: parameter.page.to_owned(),
         ..FormField::default()
     }
 }

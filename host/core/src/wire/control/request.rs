@@ -8,12 +8,12 @@ use super::super::dialect::Dialect;
 use super::super::form::{Form, FormField, FormKind};
 use super::super::sensor::{bounded, few_enough, node_tag, nodes_of};
 use super::super::stanza::StanzaFault;
-use super::super::xml::{Tag, lang_of};
+use super::super::xml::{Tag, lang_of, tokens_of, with_tokens};
 use super::super::{lexical, ns};
 use super::answer::Refusal;
 use super::parameter::Given;
 use crate::model::limits::{NAMES_PER_REQUEST_MAX, TEXT_BYTES_MAX};
-use crate::model::{NodeRef, ValueType};
+use crate::model::{NodeRef, Tokens, ValueType};
 
 /// Types: long name, short name. The first of a type is written.
 const TYPES: [(ValueType, &str, &str); 12] = [
@@ -54,6 +54,8 @@ pub struct Set {
     pub nodes: Vec<NodeRef>,
     /// In the order in which they are to be set.
     pub parameters: Vec<Parameter>,
+    /// What the caller passes along.
+    pub tokens: Tokens,
 }
 
 /// One new value.
@@ -74,6 +76,8 @@ pub struct GetForm {
     pub nodes: Vec<NodeRef>,
     /// Language for labels.
     pub lang: Option<String>,
+    /// What the caller passes along.
+    pub tokens: Tokens,
 }
 
 impl Request {
@@ -81,9 +85,12 @@ impl Request {
     pub fn parse(payload: &Element, dialect: Dialect) -> Result<Self, StanzaFault> {
         match payload.name() {
             "set" => Set::parse(payload, dialect).map(Self::Set).map_err(|refusal| refusal.to_fault(dialect)),
-            "getForm" => {
-                Ok(Self::GetForm(GetForm { dialect, nodes: nodes_of(payload, dialect)?, lang: lang_of(payload) }))
-            }
+            "getForm" => Ok(Self::GetForm(GetForm {
+                dialect,
+                nodes: nodes_of(payload, dialect)?,
+                lang: lang_of(payload),
+                tokens: tokens_of(payload, dialect.is_long())?,
+            })),
             _ => Err(StanzaFault::not_implemented()),
         }
     }
@@ -92,10 +99,12 @@ impl Request {
     pub fn to_element(&self) -> Element {
         match self {
             Self::Set(set) => set.to_element(),
-            Self::GetForm(GetForm { dialect, nodes, lang }) => Tag::new("getForm", dialect.control_ns())
-                .lang(lang.as_deref())
-                .children(nodes.iter().map(|node| node_tag(node, *dialect, dialect.control_ns())))
-                .build(),
+            Self::GetForm(GetForm { dialect, nodes, lang, tokens }) => {
+                with_tokens(Tag::new("getForm", dialect.control_ns()), tokens, dialect.is_long())
+                    .lang(lang.as_deref())
+                    .children(nodes.iter().map(|node| node_tag(node, *dialect, dialect.control_ns())))
+                    .build()
+            }
         }
     }
 }
@@ -112,13 +121,13 @@ impl Set {
             }
             few_enough(parameters.len())?;
         }
-        Ok(Self { dialect, nodes, parameters })
+        Ok(Self { dialect, nodes, parameters, tokens: tokens_of(payload, dialect.is_long())? })
     }
 
     fn to_element(&self) -> Element {
         let (dialect, ns) = (self.dialect, self.dialect.control_ns());
         let both_written = |one: &Parameter, next: &Parameter| one.is_written() && next.is_written();
-        Tag::new("set", ns)
+        with_tokens(Tag::new("set", ns), &self.tokens, dialect.is_long())
             .children(self.nodes.iter().map(|node| node_tag(node, dialect, ns)))
             .children(self.parameters.chunk_by(both_written).map(|parameters| parameters_tag(parameters, dialect)))
             .build()
@@ -197,6 +206,10 @@ fn submitted(x: &Element) -> Result<Vec<Parameter>, Refusal> {
     let fields =
         form.fields.iter().filter(|field| !field.var.is_empty() && !NO_PARAMETERS.contains(&field.var.as_str()));
     let fields: Vec<_> = fields.take(NAMES_PER_REQUEST_MAX + 1).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = fields.iter().find(|field| !seen.insert(field.var.as_str())) {
+        return Err(Refusal::Twice(bounded(&twice.var)?));
+    }
     fields.into_iter().map(written).collect()
 }
 
@@ -352,8 +365,8 @@ mod tests {
             let nodes = vec![NodeRef { partition: name.clone(), ..NodeRef::new(&name, "s") }];
             let texts = texts.into_iter().map(Given::Written);
             let givens = givens.into_iter().zip(texts.clone()).flat_map(|(given, text)| [given, text]).chain(texts);
-            let parameters = givens.map(|given| Parameter { name: name.clone(), given }).collect();
-            let request = Request::Set(Set { dialect, nodes, parameters });
+            let parameters = givens.enumerate().map(|(index, given)| (format!("{name}{index}"), given)).map(|(name, given)| Parameter { name, given }).collect::<Vec<_>>();
+            let request = Request::Set(Set { dialect, nodes, parameters, tokens: Tokens { user: name, ..Tokens::default() } });
             prop_assert_eq!(parse(&String::from(&request.to_element())), Ok(request));
         }
     }

@@ -4,11 +4,11 @@ use minidom::Element;
 
 use super::super::dialect::Dialect;
 use super::super::stanza::StanzaFault;
-use super::super::xml::{Tag, node_of, with_node};
+use super::super::xml::{Tag, node_of, tokens_of, with_node, with_tokens};
 use super::field::{kinds_of, with_kinds_wanted};
 use super::write::refuse;
 use crate::model::limits::{NAME_BYTES_MAX, NAMES_PER_REQUEST_MAX};
-use crate::model::{FieldKinds, NodeReading, NodeRef, Timestamp};
+use crate::model::{FieldKinds, NodeReading, NodeRef, Timestamp, Tokens};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Read {
     pub to: Option<Timestamp>,
     /// Not to be done before.
     pub when: Option<Timestamp>,
+    /// What the caller passes along.
+    pub tokens: Tokens,
 }
 
 impl Request {
@@ -82,6 +84,7 @@ impl Read {
             from: instant_of(payload, "from")?,
             to: instant_of(payload, "to")?,
             when: instant_of(payload, "when")?,
+            tokens: tokens_of(payload, dialect.is_long())?,
         })
     }
 
@@ -94,7 +97,7 @@ impl Read {
             .maybe("from", self.from.map(|at| at.to_string()))
             .maybe("to", self.to.map(|at| at.to_string()))
             .maybe("when", self.when.map(|at| at.to_string()));
-        with_kinds_wanted(tag, self.kinds, long)
+        with_tokens(with_kinds_wanted(tag, self.kinds, long), &self.tokens, long)
             .children(self.nodes.iter().map(|node| node_tag(node, self.dialect, ns)))
             .children(self.fields.iter().map(|wanted| Tag::new(field, ns).attr(name, wanted)))
             .build()
@@ -310,7 +313,8 @@ mod tests {
         ) {
             let [from, to, when] = times.map(|time| time.map(Timestamp));
             let nodes = names.iter().map(|name| NodeRef { partition: name.clone(), ..NodeRef::new(format!("n{name}"), "s") }).collect();
-            let read = Read { dialect, id: id.to_string(), nodes, fields: names, kinds: FieldKinds::from_bits_truncate(kinds), from, to, when };
+            let tokens = Tokens { service: "a b".to_owned(), device: names.concat(), user: String::new() };
+            let read = Read { dialect, id: id.to_string(), nodes, fields: names, kinds: FieldKinds::from_bits_truncate(kinds), from, to, when, tokens };
             for request in [Request::Read(read), Request::Cancel { dialect, id: id.to_string() }] {
                 let xml = String::from(&request.to_element());
                 prop_assert_eq!(parse(&xml), Ok(request));

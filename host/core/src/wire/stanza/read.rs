@@ -78,7 +78,7 @@ fn request(stanza: &Element, payload: Option<&Element>) -> Result<Request, Stanz
         return control_request(stanza, payload, dialect);
     }
     if let Some(dialect) = Dialect::from_concentrator_ns(&ns) {
-        return concentrator::Request::parse(payload, dialect).map(Request::Concentrator);
+        return concentrator_request(stanza, payload, dialect);
     }
     if qos::Request::is_ns(&ns) && stanza.attr("type") == Some("set") {
         return qos::Request::parse(payload).map(Request::Qos);
@@ -93,6 +93,14 @@ fn control_request(stanza: &Element, payload: &Element, dialect: Dialect) -> Res
             Err(StanzaFault::bad_request("Parameters are set by an iq of type set."))
         }
         request => Ok(Request::Control(request)),
+    }
+}
+
+fn concentrator_request(stanza: &Element, payload: &Element, dialect: Dialect) -> Result<Request, StanzaFault> {
+    let request = concentrator::Request::parse(payload, dialect)?;
+    match stanza.attr("type") == Some("get") && !request.operation.may_be_got() {
+        true => Err(StanzaFault::bad_request(format!("{} goes into an iq of type set.", request.operation.name()))),
+        false => Ok(Request::Concentrator(Box::new(request))),
     }
 }
 
@@ -173,6 +181,9 @@ fn message_payload(payload: &Element) -> Option<Message> {
     }
     if let Some(event) = concentrator::NodeEvent::parse(payload) {
         return Some(Message::Node(Box::new(event)));
+    }
+    if let Some(progress) = concentrator::QueryProgress::parse(payload) {
+        return Some(Message::Query(progress));
     }
     if let Some(event) = pubsub::Event::parse(payload) {
         return Some(Message::Published(event));

@@ -7,9 +7,9 @@ use tombolo_sdk::{Constraint, Field, FieldKinds};
 use crate::codec::Qos;
 use crate::mapping::pattern::{Captures, Name, Pattern};
 use crate::mapping::settings::{
-    AvailabilitySettings, CommandSettings, DeviceSettings, FieldSettings, KindSetting, TypeSetting,
+    ActionSettings, AvailabilitySettings, CommandSettings, DeviceSettings, FieldSettings, KindSetting, TypeSetting,
 };
-use crate::mapping::spec::{Availability, Command, Entity, FieldSpec, Mode};
+use crate::mapping::spec::{Action, Availability, Command, Entity, FieldSpec, Mode};
 use crate::mapping::template::Template;
 use crate::mapping::value::{Extract, Kind};
 
@@ -20,6 +20,7 @@ pub(super) struct Device {
     pub(super) label: Option<Name>,
     availability: Option<(Pattern, Availability)>,
     pub(super) fields: Vec<FieldPlan>,
+    actions: Vec<(Pattern, Action)>,
 }
 
 /// One field of them.
@@ -76,7 +77,12 @@ impl Device {
             .fields
             .iter()
             .map(|field| FieldPlan::new(field, &node).map_err(|error| format!("field {:?}: {error}", field.name)));
-        let device = Self { fields: fields.collect::<Result<_, _>>()?, node, label, availability };
+        let actions = settings
+            .commands
+            .iter()
+            .map(|command| action(command, &node).map_err(|error| format!("command {:?}: {error}", command.name)));
+        let actions = actions.collect::<Result<_, _>>()?;
+        let device = Self { fields: fields.collect::<Result<_, _>>()?, node, label, availability, actions };
         match device.availability.as_ref().and_then(|(pattern, _)| missing(&device.node, pattern)) {
             Some(name) => Err(format!("availability: its topic lacks {{{name}}}, which node needs")),
             None => Ok(device),
@@ -122,9 +128,13 @@ impl Device {
         let availability = self.availability.iter().filter_map(|(pattern, availability)| {
             Some(Availability { topic: pattern.topic(&instance.captures)?, ..availability.clone() })
         });
+        let actions = self.actions.iter().filter_map(|(pattern, action)| {
+            Some(Action { topic: pattern.topic(&instance.captures)?, ..action.clone() })
+        });
         Entity {
             key: format!("settings {at:04}"),
             fields: fields.collect(),
+            actions: actions.collect(),
             availability: availability.collect(),
             mode: Mode::Latest,
             subscription: None,
@@ -228,6 +238,22 @@ fn availability(settings: &AvailabilitySettings) -> Result<(Pattern, Availabilit
         extract: extract(settings.pointer.as_deref(), settings.template.as_deref())?,
     };
     Ok((Pattern::parse(&settings.topic)?, availability))
+}
+
+fn action(settings: &ActionSettings, node: &Name) -> Result<(Pattern, Action), String> {
+    if settings.name == "settings" || settings.name.starts_with("query.") {
+        return Err("the name means something else to the host".into());
+    }
+    let topic = Pattern::parse(&settings.topic)?;
+    if topic.filter().contains('#') || settings.topic.split('/').any(|level| level == "+") {
+        return Err("a command's topic has no wildcards".into());
+    }
+    let known: BTreeSet<&str> = node.placeholders().collect();
+    if let Some(name) = topic.placeholders().find(|name| !known.contains(name)) {
+        return Err(format!("its topic uses {{{name}}}, which node lacks"));
+    }
+    let ActionSettings { name, label, payload, qos, retain, .. } = settings.clone();
+    Ok((topic, Action { name, label, topic: String::new(), payload, qos, retain }))
 }
 
 fn extract(pointer: Option<&str>, template: Option<&str>) -> Result<Extract, String> {

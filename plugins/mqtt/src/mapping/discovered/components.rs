@@ -1,11 +1,11 @@
 //! What the components of the discovery convention mean as fields and parameters. Owns the vocabulary of sensor, binary_sensor,
-//! switch, light, number, select and climate with its defaults; one function each.
+//! switch, light, number, select, button and climate with its defaults; one function each.
 
 use tombolo_sdk::{Constraint, Field, FieldKinds};
 
 use super::config::{Config, slug};
 use crate::codec::Qos;
-use crate::mapping::spec::{Availability, Command, Entity, FieldSpec, Mode};
+use crate::mapping::spec::{Action, Availability, Command, Entity, FieldSpec, Mode};
 use crate::mapping::template::Template;
 use crate::mapping::value::{Extract, Kind};
 
@@ -24,16 +24,23 @@ pub(super) fn entity(topic: &str, config: &Config, qos: Qos) -> Found {
     let mut warnings = Vec::new();
     let mut unsupported = Vec::new();
     let mut fields = Vec::new();
+    let mut actions = Vec::new();
     let mut availability = Vec::new();
     for component in &components {
-        let mut builder =
-            Builder { config: component, prefix: prefix(component), fields: Vec::new(), warnings: Vec::new() };
+        let mut builder = Builder {
+            config: component,
+            prefix: prefix(component),
+            fields: Vec::new(),
+            actions: Vec::new(),
+            warnings: Vec::new(),
+        };
         if builder.build() {
             builder.availability(&mut availability);
         } else {
             unsupported.push(component.component.clone());
         }
         fields.append(&mut builder.fields);
+        actions.append(&mut builder.actions);
         warnings.append(&mut builder.warnings);
     }
     let mode = match config.text("availability_mode") {
@@ -41,7 +48,7 @@ pub(super) fn entity(topic: &str, config: &Config, qos: Qos) -> Found {
         Some("any") => Mode::Any,
         _ => Mode::Latest,
     };
-    let entity = Entity { key: topic.to_owned(), fields, availability, mode, subscription: Some(qos) };
+    let entity = Entity { key: topic.to_owned(), fields, actions, availability, mode, subscription: Some(qos) };
     Found { entity, warnings, unsupported }
 }
 
@@ -57,6 +64,7 @@ struct Builder<'a> {
     config: &'a Config,
     prefix: String,
     fields: Vec<FieldSpec>,
+    actions: Vec<Action>,
     warnings: Vec<String>,
 }
 
@@ -95,6 +103,7 @@ impl Builder<'_> {
             "light" => self.light(),
             "number" => self.number(),
             "select" => self.select(),
+            "button" => self.button(),
             "climate" => self.climate(),
             _ => return false,
         }
@@ -111,6 +120,23 @@ impl Builder<'_> {
     fn on_off(&self, on: &str, off: &str) -> Kind {
         let text = |word: &str, default: &str| self.config.payload(word).unwrap_or_else(|| default.to_owned());
         Kind::Boolean { on: text(on, "ON"), off: text(off, "OFF") }
+    }
+
+    /// A press is a command, and has no state.
+    fn button(&mut self) {
+        let Some(topic) = self.config.text("command_topic") else {
+            return self.warnings.push(format!("no topic for {}", self.name("")));
+        };
+        let payload = self.config.payload("payload_press").unwrap_or_else(|| "PRESS".into());
+        let payload = match self.config.text("command_template").map(Template::parse) {
+            None => payload,
+            Some(Ok(template)) if !template.needs_json() => template.render(&payload),
+            Some(Ok(_)) => return self.warnings.push("a command's template knows {{ value }} only".into()),
+            Some(Err(error)) => return self.warnings.push(format!("{} is left out: {error}", self.name(""))),
+        };
+        let (name, label) = (self.name(""), self.config.text("name").unwrap_or_default().to_owned());
+        let (qos, retain) = (self.qos(), self.retain());
+        self.actions.push(Action { name, label, topic: topic.to_owned(), payload, qos, retain });
     }
 
     fn sensor(&mut self) {
@@ -305,13 +331,20 @@ impl Builder<'_> {
         if template.as_ref().is_some_and(Template::needs_json) {
             return Err("a command's template knows {{ value }} only".into());
         }
-        let qos = self.config.number("qos").map_or(Qos::AtLeastOnce, |number| match number {
+        let (qos, retain) = (self.qos(), self.retain());
+        Ok(Command { topic: topic.to_owned(), template, kind: plan.kind.clone(), qos, retain })
+    }
+
+    fn qos(&self) -> Qos {
+        self.config.number("qos").map_or(Qos::AtLeastOnce, |number| match number {
             0.0 => Qos::AtMostOnce,
             2.0 => Qos::ExactlyOnce,
             _ => Qos::AtLeastOnce,
-        });
-        let retain = self.config.truth("retain");
-        Ok(Command { topic: topic.to_owned(), template, kind: plan.kind.clone(), qos, retain })
+        })
+    }
+
+    fn retain(&self) -> bool {
+        self.config.truth("retain")
     }
 
     fn kinds(&self) -> FieldKinds {
