@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tombolo_core::hub::Manage;
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::{Failure, ReasonCode};
-use tombolo_runtime::{Bridge, CommandRefused, Package};
+use tombolo_runtime::{Bridge as Running, CommandRefused, Package};
 
 use super::actions::short;
 use super::catalog::Loaded;
@@ -127,8 +127,8 @@ impl App {
                 }
                 return;
             }
-            Manage::Release => self.command(name, &["quarantined", "restarting"], Bridge::release),
-            Manage::Checkpoint => self.command(name, &["running"], Bridge::checkpoint),
+            Manage::Release => self.command(name, &["quarantined", "restarting"], Running::release),
+            Manage::Checkpoint => self.command(name, &["running"], Running::checkpoint),
         };
         self.hub.handle_managed(id, outcome);
     }
@@ -137,7 +137,7 @@ impl App {
         &self,
         name: &str,
         states: &[&str],
-        command: impl FnOnce(&Bridge) -> Result<(), CommandRefused>,
+        command: impl FnOnce(&Running) -> Result<(), CommandRefused>,
     ) -> Result<(), Failure> {
         let slot = self.bridges.get(name).ok_or_else(|| Failure::new(ReasonCode::NotFound, "the bridge is gone"))?;
         let running = slot.running.as_ref().filter(|_| states.contains(&slot.state));

@@ -21,8 +21,8 @@ pub(super) fn print(source: &DataSource, nodes: &[NodeInfo], commands: &Commands
 /// A thing that stands alone.
 pub(super) fn print_thing(thing: &NodeInfo, is_json: bool) {
     match is_json {
-        true => say(json(thing)),
-        false => say(describe(thing).trim_start_matches('/')),
+        true => say(json(thing, &Commands::new())),
+        false => say(describe(thing, &Commands::new()).trim_start_matches('/')),
     }
 }
 

@@ -14,7 +14,7 @@ use super::thing::{Thing, extras, state_of};
 use super::{Hub, Provenance};
 use crate::hub::asks::Answered;
 use crate::hub::registry::UNION;
-use crate::model::{NodeRef, Timestamp, limits};
+use crate::model::{NodeRef, Timestamp, Tokens, limits};
 use crate::wire::Dialect;
 use crate::wire::concentrator::{Answer, DataSource, Detail, NodeEvent, NodeEvents, NodeInfo, Operation, Request};
 use crate::wire::discovery;
@@ -63,7 +63,10 @@ impl Job {
             }
             _ => Operation::GetAllDataSources,
         };
-        (operation.changes(), Request { dialect, lang: None, operation }.to_element())
+        (
+            operation.changes(),
+            Request { dialect, lang: None, operation, page: None, tokens: Tokens::default() }.to_element(),
+        )
     }
 }
 
@@ -321,6 +324,8 @@ impl Hub {
                 }
             }
             NodeEvent::Removed(node) => self.thing_gone(&jid, &node),
+            // What is mirrored has no order.
+            NodeEvent::MovedUp(_) | NodeEvent::MovedDown(_) => {}
         }
         self.ask_more(&jid, now);
     }

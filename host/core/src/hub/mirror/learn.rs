@@ -12,7 +12,7 @@ use super::remote::{Job, Remote};
 use super::thing::Thing;
 use crate::hub::Hub;
 use crate::hub::asks::{Answered, Purpose};
-use crate::model::{Failure, FieldKinds, NodeReading, NodeRef, NodeState, ReasonCode, Timestamp, limits};
+use crate::model::{Failure, FieldKinds, NodeReading, NodeRef, NodeState, ReasonCode, Timestamp, Tokens, limits};
 use crate::wire::Dialect;
 use crate::wire::control::{self, GetForm, Set};
 use crate::wire::form::Form;
@@ -28,7 +28,12 @@ impl Job {
     pub(super) fn lesson(&self, dialect: Dialect, id: &str) -> (bool, Element) {
         match self {
             Self::Form(node) => {
-                let form = GetForm { dialect, nodes: named(std::slice::from_ref(node)), lang: None };
+                let form = GetForm {
+                    dialect,
+                    nodes: named(std::slice::from_ref(node)),
+                    lang: None,
+                    tokens: Tokens::default(),
+                };
                 (false, control::Request::GetForm(form).to_element())
             }
             Self::Subscribe { id, nodes } => {
@@ -47,7 +52,7 @@ impl Job {
             }
             Self::Set { node, parameters, .. } => {
                 let nodes = named(std::slice::from_ref(node));
-                let set = Set { dialect, nodes, parameters: parameters.clone() };
+                let set = Set { dialect, nodes, parameters: parameters.clone(), tokens: Tokens::default() };
                 (true, control::Request::Set(set).to_element())
             }
             Self::Read { nodes, .. } => (false, read(dialect, id, named(nodes))),
@@ -58,7 +63,18 @@ impl Job {
 
 fn read(dialect: Dialect, id: &str, nodes: Vec<NodeRef>) -> Element {
     let (fields, from, to, when) = (Vec::new(), None, None, None);
-    sensor::Request::Read(Read { dialect, id: id.to_owned(), nodes, fields, kinds: KINDS, from, to, when }).to_element()
+    sensor::Request::Read(Read {
+        dialect,
+        id: id.to_owned(),
+        nodes,
+        fields,
+        kinds: KINDS,
+        from,
+        to,
+        when,
+        tokens: Tokens::default(),
+    })
+    .to_element()
 }
 
 /// The device itself goes without a name.

@@ -247,6 +247,7 @@ impl Side {
             Output::Event { .. }
             | Output::Keep { .. }
             | Output::Wish { .. }
+            | Output::Manage { .. }
             | Output::Trouble { .. }
             | Output::Hold { .. }
             | Output::LetGo(_)

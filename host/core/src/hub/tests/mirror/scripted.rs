@@ -48,6 +48,7 @@ impl Stage {
                 Output::Event { .. }
                 | Output::Keep { .. }
                 | Output::Wish { .. }
+                | Output::Manage { .. }
                 | Output::Trouble { .. }
                 | Output::Hold { .. }
                 | Output::LetGo(_)
