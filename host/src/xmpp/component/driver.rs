@@ -268,9 +268,12 @@ impl Driver {
         }
     }
 
-    /// A server ends the stream at a sender that is not ours, and would do so again. What an earlier run left as a client has none.
+    /// A server may end the stream at a stanza to nobody, does so at a sender that is not ours, and would do so again. What an earlier run left as a client has none.
     fn addressed(&self, stanza: Element) -> Result<Element, String> {
         let domain = &self.component.domain;
+        if stanza.attr("to").is_none() {
+            return Err("a component has no server that would find the receivers".into());
+        }
         match stanza.attr("from").map(jid::Jid::new) {
             None => Ok(stanza::sent_from(stanza, Some(&domain.clone().into()))),
             Some(Ok(from)) if from.domain() == domain.domain() => Ok(stanza),
