@@ -64,7 +64,7 @@ enum Ended {
 
 enum Step {
     Heard(Result<Vec<Heard>, String>),
-    Item(Option<Entry>),
+    Item(Option<Box<Entry>>),
     Due,
     Close,
     CloseDue,
@@ -166,7 +166,7 @@ impl Driver {
                     }
                 }
                 Step::Heard(Err(reason)) => return Ended::Broken(reason),
-                Step::Item(Some(entry)) => self.outbox.push(entry),
+                Step::Item(Some(entry)) => self.outbox.push(*entry),
                 Step::Item(None) => self.inbox_open = false,
                 Step::Due => {
                     if let Some(reason) = self.overdue().await {
@@ -185,7 +185,7 @@ impl Driver {
         let close_at = self.close_at;
         tokio::select! {
             heard = line.next() => Step::Heard(heard),
-            entry = self.inbox.recv(), if takes => Step::Item(entry),
+            entry = self.inbox.recv(), if takes => Step::Item(entry.map(Box::new)),
             () = sleep_until(due) => Step::Due,
             () = at(close_at) => Step::CloseDue,
             _ = &mut self.closing, if close_at.is_none() => Step::Close,
