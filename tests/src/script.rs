@@ -119,6 +119,7 @@ impl Stage {
             records: VecDeque::new(),
             request: 0,
             id: String::new(),
+            added: Vec::new(),
         };
         stage.start()?;
         Ok(stage)
