@@ -68,7 +68,7 @@ struct Order {
 enum Denied {
     Fault(StanzaFault),
     /// The form comes back with what is wrong.
-    Form(Form),
+    Form(Box<Form>),
 }
 
 impl From<StanzaFault> for Denied {
@@ -366,7 +366,7 @@ fn fill(parameters: &[Field], form: &Form) -> Result<Vec<(String, String)>, Deni
         }
     }
     match returned.fields.iter().any(|field| !field.error.is_empty()) {
-        true => Err(Denied::Form(returned)),
+        true => Err(Denied::Form(Box::new(returned))),
         false => Ok(arguments),
     }
 }

@@ -61,7 +61,7 @@ impl Hub {
         if let Some(resource) = self.friends.resource_of(&bare) {
             return Ok(resource.clone());
         }
-        let contact = Contact { jid: bare.clone(), at: self.config.component.clone().map(Into::into) };
+        let contact = Contact { jid: bare.clone(), at: self.config.component.clone() };
         if !self.friends.sees(&contact) && self.publisher.asked.insert(bare) {
             self.send_as_us(presence(Availability::Subscribe, Some(to), []));
         }

@@ -269,7 +269,7 @@ fn a_recipient_that_refuses_is_not_asked_again_and_one_that_is_away_is() {
     world.refusal(ALICE, &id, "cancel", "service-unavailable", "");
     assert_eq!(world.hub.things().publications, 1);
     world.hub.handle_timeout(world.now.plus_ms(15_000));
-    assert_eq!(world.ids(), [id.clone()]);
+    assert_eq!(world.ids(), std::slice::from_ref(&id));
     let told = world.refusal(ALICE, &id, "cancel", "not-allowed", "");
     assert_eq!((world.hub.things().publications, world.hub.things().given_up), (0, 1), "{told:?}");
 }
@@ -332,10 +332,10 @@ fn a_node_that_is_otherwise_is_configured_and_other_trouble_is_told_once() {
     let told = world.refusal("pubsub.example.org", &id, "cancel", "item-not-found", "");
     assert_eq!(told, ["trouble node r/home/kitchen/thermometer of pubsub.example.org: item-not-found"]);
     world.hub.handle_timeout(world.now.plus_ms(30_000));
-    assert_eq!(world.ids(), [id.clone()]);
+    assert_eq!(world.ids(), std::slice::from_ref(&id));
     assert_eq!(world.refusal("pubsub.example.org", &id, "auth", "forbidden", ""), Vec::<String>::new());
     world.hub.handle_timeout(world.now.plus_ms(90_000));
-    assert_eq!(world.ids(), [id.clone()]);
+    assert_eq!(world.ids(), std::slice::from_ref(&id));
     assert_eq!(
         world.answer("pubsub.example.org", &id, ""),
         ["trouble node r/home/kitchen/thermometer of pubsub.example.org: over"]
