@@ -119,7 +119,8 @@ fn configuration(directory: &Path, settings: &LocalServerSettings, domain: &str,
         network_settings = {{ nagle = false }}\n\
         smacks_max_queue_size = 60000\n\
         modules_enabled = {{ \"disco\", \"roster\", \"saslauth\", \"blocklist\", \"pep\", \"smacks\", \"ping\", \"posix\"{tls_module} }}\n\
-        modules_disabled = {{ \"s2s\", \"s2s_auth_certs\" }}\n\
+        -- What cannot be delivered is sent back, and kept by tombolo for whichever client of the account is there next.\n\
+        modules_disabled = {{ \"offline\", \"s2s\", \"s2s_auth_certs\" }}\n\
         c2s_require_encryption = {needs_tls}\n\
         allow_unencrypted_plain_auth = false\n\
         authentication = \"internal_plain\"\n\
