@@ -125,8 +125,7 @@ nodes = ["home/*"]
         let alice = self.alice();
         let mark = alice.mark();
         alice.send(&format!("<presence type='subscribe' to='{lamp}'/>")).unwrap();
-        let of_lamp = |stanza: &str, what: &str| stanza.contains(lamp) && stanza.contains(what);
-        alice.wait_stanza(mark, |stanza| of_lamp(stanza, "subscribed")).expect("the rules approve");
+        // The consent itself goes only to clients that asked for their contact list; the presence that follows goes to all.
         let is_shown =
             |stanza: &str| stanza.contains("<presence") && stanza.contains(lamp) && !stanza.contains("type=");
         alice.wait_stanza(mark, is_shown).expect("the lamp is there");
