@@ -40,6 +40,16 @@ fn discovers_reads_and_controls_devices_that_announced_themselves() {
 }
 
 #[test]
+fn a_device_that_begins_to_retain_what_it_says_is_still_heard() {
+    let (world, _service) = World::running().unwrap();
+    let alice = world.peer(ALICE).unwrap();
+    for (value, is_retained) in [("1", true), ("2", false), ("3", true), ("4", true)] {
+        world.broker.publish("lamp/level", value, is_retained).unwrap();
+        world.await_value(&alice, "lamp", "Level", value).unwrap();
+    }
+}
+
+#[test]
 fn reads_all_nodes_when_none_is_named_and_keeps_decimals() {
     let (world, _service) = World::running().unwrap();
     world.broker.publish("rooms/attic/climate", r#"{"t":21.50}"#, true).unwrap();

@@ -95,5 +95,5 @@ fn a_section_that_goes_leaves_its_room_and_a_wrong_one_is_refused_by_line() {
     let left = |stanza: &str| stanza.contains("unavailable") && stanza.contains(&format!("plant@{ROOMS}/tombolo"));
     alice.wait_stanza(mark, left).unwrap();
     world.configure(DEVICES, &format!("{RULES}[[publish]]{LAMP}how = \"rooom\"\n")).unwrap();
-    service.expect("did you mean \\\"room\\\"?", tombolo_tests::service::SOON).unwrap();
+    service.expect("did you mean \"room\"?", tombolo_tests::service::SOON).unwrap();
 }

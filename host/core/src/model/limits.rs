@@ -2,6 +2,8 @@
 
 /// Events per call into a mapper: past 64 a crossing costs hardly less per event.
 pub const EVENTS_PER_CALL_MAX: usize = 64;
+/// Bytes of what came from outside in one call into a mapper: what a slow mapper reads in a small part of its deadline.
+pub const EVENT_BYTES_PER_CALL_MAX: usize = 256 * 1024;
 /// Events waiting for one bridge: 16 full batches; then the sources wait.
 pub const MAILBOX_EVENTS_MAX: usize = 1024;
 /// Actions from one call: what 64 events with 64 answers each come to.

@@ -191,8 +191,10 @@ impl Actor {
             () = stopping.notified() => Next::Stop,
             command = commands.recv() => command.map_or(Next::Stop, Next::Command),
             () = self.timers.wait() => Next::Batch,
-            // Not 0: a bridge that can be commanded has a mailbox.
-            _ = events.recv_many(&mut self.batch, limits::EVENTS_PER_CALL_MAX) => Next::Batch,
+            event = events.recv() => {
+                self.batch.extend(event);
+                Next::Batch
+            }
         }
     }
 
@@ -209,14 +211,16 @@ impl Actor {
         Ok(())
     }
 
-    /// What was received, then timers that ran out, then what else waits.
+    /// What was received, then timers that ran out, then what else waits, up to as much as a mapper can read before its deadline.
     fn take_batch(&mut self, now: Instant) -> Vec<Event> {
         let mut batch = std::mem::replace(&mut self.batch, Vec::with_capacity(limits::EVENTS_PER_CALL_MAX));
         let room = limits::EVENTS_PER_CALL_MAX.saturating_sub(batch.len());
         let timers = self.timers.take_due(now, room.min(limits::EVENTS_PER_CALL_MAX / 2));
         batch.extend(timers.into_iter().map(Event::Timer));
-        while batch.len() < limits::EVENTS_PER_CALL_MAX {
+        let mut bytes: usize = batch.iter().map(payload_bytes).sum();
+        while batch.len() < limits::EVENTS_PER_CALL_MAX && bytes < limits::EVENT_BYTES_PER_CALL_MAX {
             let Ok(event) = self.doors.events.try_recv() else { break };
+            bytes += payload_bytes(&event);
             batch.push(event);
         }
         batch
@@ -432,5 +436,16 @@ impl Actor {
 
     fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+}
+
+/// What of an event is as long as somebody outside makes it.
+fn payload_bytes(event: &Event) -> usize {
+    match event {
+        Event::Data { bytes, .. } | Event::Datagram { bytes, .. } => bytes.len(),
+        Event::HttpDone { outcome: Ok(answer), .. } => answer.body.len(),
+        Event::HttpIncoming { call, .. } => call.body.len(),
+        Event::Extension { payload, .. } => payload.len(),
+        _ => 0,
     }
 }

@@ -100,13 +100,13 @@ pub(crate) fn write_publish(message: &Message, id: u16, dup: bool, version: Vers
     }
 }
 
-/// SUBSCRIBE. With MQTT 5 the retain flag arrives as it was published.
+/// SUBSCRIBE. In both versions the retain flag then says that a message is not news: it was there before we asked.
 pub(crate) fn subscribe(id: u16, filters: &[(&str, Qos)], version: Version) -> Result<Vec<u8>, Unwritable> {
     let entry = |(filter, qos): &(&str, Qos)| {
         let options = SubOpts::new().set_qos(qos.wire());
         let options = match version {
             Version::V3 => options,
-            Version::V5 => options.set_rap(true).set_rh(RetainHandling::SendRetained),
+            Version::V5 => options.set_rap(false).set_rh(RetainHandling::SendRetained),
         };
         SubEntry::new(*filter, options)
     };
