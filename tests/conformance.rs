@@ -8,7 +8,7 @@ use tombolo_tests::script;
 
 /// Features of the specification that must have scripts.
 const AREAS: &[&str] =
-    &["chat", "commands", "component", "concentrator", "control", "discovery", "events", "patterns", "sensor"];
+    &["chat", "commands", "component", "concentrator", "control", "discovery", "events", "http", "patterns", "sensor"];
 
 fn scripts(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
@@ -170,6 +170,11 @@ fn discovery() {
 #[test]
 fn events() {
     run("events");
+}
+
+#[test]
+fn http() {
+    run("http");
 }
 
 #[test]

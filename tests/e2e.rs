@@ -12,6 +12,8 @@ mod component;
 mod flood;
 #[path = "e2e/foreign.rs"]
 mod foreign;
+#[path = "e2e/http.rs"]
+mod http;
 #[path = "e2e/local.rs"]
 mod local;
 #[path = "e2e/malformed.rs"]

@@ -12,6 +12,7 @@ mod actions;
 mod bridges;
 mod catalog;
 mod changes;
+mod http;
 mod outbox;
 mod report;
 mod suits;
@@ -39,6 +40,7 @@ use account::Way;
 use bridges::Bridges;
 use catalog::{Catalog, Loaded};
 use changes::Reloaded;
+use http::Fetched;
 use outbox::Outbox;
 pub(crate) use suits::{complaints, trial};
 
@@ -90,6 +92,8 @@ struct App {
     /// How often the configuration was read again, where such readings are told, and why the last one was refused.
     reloads: u64,
     reloaded: mpsc::Sender<Reloaded>,
+    /// Where answers of HTTP endpoints are told.
+    fetched: mpsc::Sender<Fetched>,
     /// Wishes that are granted once the configuration was read.
     reload_wishes: Vec<u64>,
     refused_configuration: Option<String>,
@@ -105,6 +109,7 @@ struct Inputs {
     changes: mpsc::Receiver<Change>,
     loaded: mpsc::Receiver<Loaded>,
     reloaded: mpsc::Receiver<Reloaded>,
+    fetched: mpsc::Receiver<Fetched>,
     asked: mpsc::Receiver<oneshot::Sender<Status>>,
 }
 
@@ -118,6 +123,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let engine = Engine::new(Some(config.state.join("components")))?;
     let (loaded_sender, loaded) = mpsc::channel(WAITING_INPUTS_MAX);
     let (reloaded_sender, reloaded) = mpsc::channel(WAITING_INPUTS_MAX);
+    let (fetched_sender, fetched) = mpsc::channel(WAITING_INPUTS_MAX);
     let (bridges_sender, bridges) = mpsc::channel(WAITING_INPUTS_MAX);
     let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
     let watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
@@ -139,6 +145,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             version: env!("CARGO_PKG_VERSION").into(),
             policy: config.policy(),
             queues: config.queues.clone(),
+            http: config.http.clone(),
             // The clock makes ids that no earlier run used, unless it was set back.
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
             publish: config.publish.clone(),
@@ -159,6 +166,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         started: Instant::now(),
         reloads: 0,
         reloaded: reloaded_sender,
+        fetched: fetched_sender,
         reload_wishes: Vec::new(),
         refused_configuration: None,
         is_ending: false,
@@ -168,7 +176,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     app.hub.restore(now());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), bridges = app.config.bridges.len(), "started");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, reloaded, asked };
+    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, reloaded, fetched, asked };
     app.serve(&mut inputs).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.drain(&mut inputs).await;
@@ -232,6 +240,7 @@ impl App {
                 Some(event) = inputs.stored.recv() => self.handle_store(event),
                 Some(change) = inputs.changes.recv() => self.handle_change(change),
                 Some(reloaded) = inputs.reloaded.recv() => self.handle_reloaded(reloaded),
+                Some(fetched) = inputs.fetched.recv() => self.handle_fetched(fetched),
                 Some(loaded) = inputs.loaded.recv() => self.handle_loaded(loaded),
                 Some(output) = inputs.bridges.recv(), if !self.outbox.is_full() => self.handle_bridge(output),
                 () = tokio::time::sleep(hub_due) => self.hub.handle_timeout(now()),
@@ -264,6 +273,7 @@ impl App {
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { about, reason: Some(reason) } => tracing::warn!(about, reason, "publication waits"),
                 Output::Trouble { about, reason: None } => tracing::info!(about, "publication works again"),
+                Output::Http { id, target, call, timeout_ms } => self.fetch(id, target, call, timeout_ms),
                 Output::Manage { bridge, id, what } => self.manage(&bridge, id, what),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }

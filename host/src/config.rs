@@ -11,6 +11,7 @@ mod allow;
 mod bridges;
 mod document;
 mod error;
+mod http;
 mod mirror;
 mod pem;
 mod publish;
@@ -24,7 +25,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tombolo_core::hub::PublishRule;
-use tombolo_core::policy::{Glob, Policy, QueueRule, Rule};
+use tombolo_core::policy::{Glob, HttpRule, Policy, QueueRule, Rule};
 use toml::de::DeTable;
 
 pub use account::{Client, Xmpp, XmppComponent};
@@ -53,6 +54,8 @@ pub struct Config {
     pub allow: Vec<Rule>,
     /// Queues that we serve.
     pub queues: Vec<QueueRule>,
+    /// HTTP endpoints that XMPP clients may use.
+    pub http: Vec<HttpRule>,
     /// Patterns for bare JIDs of those who look after the service over XMPP.
     pub admins: Vec<Glob>,
     /// What is pushed without being asked for, in the order of the file.
@@ -94,6 +97,7 @@ impl Config {
         let bridges = bridges.map(|section| bridges::read(&section, matches!(xmpp, Some(Xmpp::Component(_)))));
         let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
         let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
+        let http = root.take("http").and_then(|field| http::read(&field));
         let admins = root.take("admins").and_then(|field| field.each(allow::who));
         let is_component = matches!(xmpp, Some(Xmpp::Component(_)));
         let publish = root.take("publish").and_then(|field| publish::read(&field, is_component));
@@ -111,6 +115,7 @@ impl Config {
             bridges,
             allow: allow.unwrap_or_default(),
             queues,
+            http: http.unwrap_or_default(),
             admins: admins.unwrap_or_default().into_iter().map(Glob::new).collect(),
             publish,
             admin,

@@ -7,6 +7,7 @@
 //! by its own connection; what is to be written waits in a queue of bounded bytes. **A connection's number is free again only at the
 //! instant at which `closed` is in the mailbox; its task says nothing after that.**
 
+mod http;
 mod outgoing;
 mod resolve;
 mod slots;

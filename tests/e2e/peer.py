@@ -2,7 +2,7 @@
 
 Reads one JSON command a line from standard input and writes one JSON object a line to standard output:
 {"answer": ID, ...} for a command, {"stanza": XML} for everything that arrives, {"event": NAME} for the session itself.
-Uses slixmpp's own xep_0030, xep_0050, xep_0323 and xep_0325 wherever the command is about them, so that their habits are tested and not ours.
+Uses slixmpp's own xep_0030, xep_0050, xep_0323, xep_0325 and xep_0332 wherever the command is about them, so that their habits are tested and not ours.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Peer(slixmpp.ClientXMPP):
             self.enable_plaintext = True
             self.enable_starttls = False
             self.plugin["feature_mechanisms"].unencrypted_scram = True
-        for plugin in ("xep_0030", "xep_0050", "xep_0115", "xep_0199", "xep_0323", "xep_0325", "xep_0045", "xep_0060", "xep_0163", "xep_0184"):
+        for plugin in ("xep_0030", "xep_0050", "xep_0115", "xep_0199", "xep_0323", "xep_0325", "xep_0045", "xep_0060", "xep_0163", "xep_0184", "xep_0332"):
             self.register_plugin(plugin)
         self.keep_promises()
         self.stay = True
@@ -236,6 +236,15 @@ class Peer(slixmpp.ClientXMPP):
         iq = self.make_iq(ito=command["to"], itype=command["type"])
         iq.append(ET.fromstring(command["xml"]))
         return {"xml": tostring((await iq.send(timeout=30)).xml)}
+
+    async def do_http(self, command):
+        """A request by slixmpp's xep_0332; what it makes of the answer."""
+        answer = await self.plugin["xep_0332"].send_request(
+            to=command["to"], method=command["method"], resource=command["resource"], headers={"Accept": "*/*"},
+            data=command.get("data"), timeout=30
+        )
+        response = answer["http-resp"]
+        return {"code": response["code"], "message": response["message"], "data": response["data"]}
 
     async def do_ping(self, command):
         return {"seconds": await self.plugin["xep_0199"].ping(command["to"], timeout=20)}

@@ -9,12 +9,12 @@ use minidom::Element;
 use tombolo_core::hub::{
     Granted, How, Hub, HubConfig, Manage, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
 };
-use tombolo_core::model::bridge::{Read, Report};
+use tombolo_core::model::bridge::{HttpAnswer, HttpCall, Read, Report};
 use tombolo_core::model::{
     Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
     Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Glob, May, Policy, Rule, Share};
+use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, Rule, Share};
 use tombolo_core::wire::pubsub::NodeConfig;
 use tombolo_core::wire::{Dialect, lexical, stanza};
 
@@ -81,6 +81,9 @@ struct Stage {
     /// What only the app could do, and the last of it that the script has seen.
     wishes: VecDeque<(u64, Wish)>,
     wish: u64,
+    /// What an HTTP endpoint is asked, and the last of it that the script has seen.
+    calls: VecDeque<(u64, HttpCall)>,
+    call: u64,
     /// The last session of a command.
     session: String,
     items: Vec<u64>,
@@ -112,6 +115,8 @@ impl Stage {
             events,
             wishes: VecDeque::new(),
             wish: 0,
+            calls: VecDeque::new(),
+            call: 0,
             session: String::new(),
             items,
             sent,
@@ -135,6 +140,7 @@ impl Stage {
             component: self.is_component.then_some(domain),
             first_item: self.now.0.unsigned_abs(),
             kept: self.kept.clone(),
+            http: http()?,
             ..HubConfig::default()
         };
         self.hub = Hub::new(config);
@@ -204,6 +210,23 @@ impl Stage {
             [BRIDGE, "removes", node] => self.act(Action::RemoveNode(self.find(node)?.number)),
             [BRIDGE, expected @ ..] => return self.expect_event(&expected.join(" ")),
             ["wait", seconds] => self.wait(seconds.parse().map_err(|_| "no number of seconds")?),
+            ["endpoint", "is", "asked", wanted @ ..] => return self.expect_call(&wanted.join(" ")),
+            ["endpoint", "says", status, body @ ..] => {
+                let status = status.parse().map_err(|_| "no status")?;
+                let body = match body {
+                    ["bytes", count] => vec![b'x'; count.parse().map_err(|_| "no number of bytes")?],
+                    text => text.join(" ").into_bytes(),
+                };
+                let headers = vec![
+                    ("Content-Type".to_owned(), b"text/plain".to_vec()),
+                    ("Connection".to_owned(), b"close".to_vec()),
+                ];
+                self.hub.handle_http_done(self.call, Ok(HttpAnswer { status, headers, body }), self.now);
+            }
+            ["endpoint", "fails", reason @ ..] => {
+                let failure = Failure::new(ReasonCode::Unreachable, reason.join(" "));
+                self.hub.handle_http_done(self.call, Err(failure), self.now);
+            }
             ["service", "is", "asked", wanted @ ..] => return self.expect_wish(&wanted.join(" ")),
             ["service", "says", state] => self.grant(Ok(Granted::Status(service(state)))),
             ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
@@ -251,6 +274,7 @@ impl Stage {
                 Output::LetGo(_) | Output::GivenUp { .. } => {}
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { .. } | Output::Refused { .. } => {}
+                Output::Http { id, call, .. } => self.calls.push_back((id, call)),
                 Output::Event { event, .. } => self.events.push_back(Told::Event(event)),
                 Output::Manage { id, what, .. } => self.events.push_back(Told::Manage(id, what)),
             }
@@ -327,6 +351,18 @@ impl Stage {
             Wish::Restart(bridge) => format!("restart {bridge}"),
         };
         if asked == expected { Ok(()) } else { Err(format!("the service was asked: {asked}")) }
+    }
+
+    /// `METHOD PATH HEADER=VALUE ...`, and `+ BODY` where there is one.
+    fn expect_call(&mut self, expected: &str) -> Result<(), String> {
+        let (id, call) = self.calls.pop_front().ok_or("the endpoint is asked nothing")?;
+        self.call = id;
+        let header = |(name, value): &(String, Vec<u8>)| format!(" {name}={}", String::from_utf8_lossy(value));
+        let headers: String = call.headers.iter().map(header).collect();
+        let body =
+            if call.body.is_empty() { String::new() } else { format!(" + {}", String::from_utf8_lossy(&call.body)) };
+        let asked = format!("{} {}{headers}{body}", call.method, call.target);
+        if asked == expected { Ok(()) } else { Err(format!("the endpoint is asked {asked}")) }
     }
 
     fn grant(&mut self, outcome: Result<Granted, String>) {
@@ -407,6 +443,9 @@ impl Stage {
     }
 
     fn end(&mut self) -> Result<(), String> {
+        if let Some((_, call)) = self.calls.front() {
+            return Err(format!("left over: the endpoint is asked {call:?}"));
+        }
         if let Some((_, wish)) = self.wishes.front() {
             return Err(format!("left over: the service is asked {wish:?}"));
         }
@@ -494,6 +533,19 @@ fn rules() -> Policy {
         Rule::new(&["bob@example.org"], May::SEE | May::READ, &["home/lamp"], &["*"]),
     ])
     .with_admins(vec![Glob::new("root@example.org")])
+}
+
+/// Alice may read and write below `/heating`, Bob may read what is below `/camera`.
+fn http() -> Result<Vec<HttpRule>, String> {
+    let rule = |path: &str, target: &str, who: &str, methods: &[&str]| {
+        let target = HttpTarget::parse(target)?;
+        HttpRule::new(path, target, vec![Glob::new(who)], methods.iter().map(|method| (*method).to_owned()).collect())
+    };
+    let rules = [
+        rule("/heating", "http://192.0.2.20:8080/api", "alice@example.org", &["GET", "HEAD", "PUT"]),
+        rule("/camera", "http://192.0.2.21", "bob@example.org", &["GET"]),
+    ];
+    rules.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 /// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.

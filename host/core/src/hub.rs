@@ -19,6 +19,7 @@ mod discover;
 mod errands;
 mod friends;
 mod held;
+mod http;
 mod lookup;
 mod mirror;
 mod orders;
@@ -49,8 +50,9 @@ pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
+use crate::model::bridge::HttpCall;
 use crate::model::{Event, Failure, Timestamp};
-use crate::policy::{Policy, QueueRule};
+use crate::policy::{ConnectPermit, HttpRule, Policy, QueueRule};
 use crate::wire::receipts as receipts_of;
 use crate::wire::stanza::{Kind, Message, Request};
 use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, sensor, stanza, subscribe};
@@ -87,6 +89,8 @@ pub struct HubConfig {
     pub first_item: u64,
     /// The queues that we serve.
     pub queues: Vec<QueueRule>,
+    /// HTTP endpoints that we serve.
+    pub http: Vec<HttpRule>,
     /// What is pushed without being asked for.
     pub publish: Vec<PublishRule>,
     /// What [`Output::Keep`] kept over a restart.
@@ -159,6 +163,17 @@ pub enum Output {
         /// What.
         wish: Wish,
     },
+    /// An HTTP request to be carried out; tell [`Hub::handle_http_done`] what became of it.
+    Http {
+        /// Names it for [`Hub::handle_http_done`].
+        id: u64,
+        /// The only connection that may be used.
+        target: ConnectPermit,
+        /// The request; its target is path and query.
+        call: HttpCall,
+        /// How long it may take in all, in milliseconds.
+        timeout_ms: u64,
+    },
     /// To be done to a bridge as a whole; tell [`Hub::handle_managed`] what became of it.
     Manage {
         /// The bridge.
@@ -198,6 +213,7 @@ pub struct Hub {
     decisions: decisions::Decisions,
     receipts: receipts::Receipts,
     queues: queues::Queues,
+    http: http::Http,
     publisher: publish::Publisher,
     assured: assured::Assured,
     mirrors: mirror::Mirrors,
@@ -237,6 +253,7 @@ impl Hub {
         let mut hub = Self {
             items: config.first_item,
             queues: queues::Queues::restore(config.queues.clone(), &config.kept),
+            http: http::Http::new(std::mem::take(&mut config.http)),
             registry: registry::Registry::default(),
             readouts: readouts::Readouts::default(),
             controls: controls::Controls::default(),
@@ -323,6 +340,7 @@ impl Hub {
             Message::Bounce(fault) => self.bounced(&from, id, &fault, now),
             Message::Sensor(answer) => self.remote_says(&from.jid, answer, now),
             Message::Node(event) => self.remote_node_event(&from.jid, *event, now),
+            Message::Http(part) => self.http_part(&from, part, now),
             Message::Query(_) | Message::Published(_) | Message::Other => {}
         }
     }
@@ -377,6 +395,7 @@ impl Hub {
             }
             Request::Qos(request) => self.handle_promise(asker, caller, request, now),
             Request::Concentrator(request) => self.concentrate(asker, caller, *request, now),
+            Request::Http(request) => self.http_request(asker, caller, *request, now),
             Request::Queue(request) => self.queue_request(asker, &caller, request, now),
             Request::Command(_) if !caller.is_with_concentrator() => {
                 self.refuse(&asker, &StanzaFault::service_unavailable());
@@ -472,6 +491,8 @@ impl Hub {
                 Timer::Room(number) => self.room_due(number, now),
                 Timer::Held => self.held_too_long(now),
                 Timer::Remote(number) => self.remote_due(number, now),
+                Timer::HttpUpload(number) => self.upload_overdue(number, now),
+                Timer::HttpSend(number) => self.send_turn(number, now),
             }
         }
     }

@@ -6,6 +6,7 @@
 pub mod access;
 mod glob;
 pub mod grant;
+mod http;
 pub mod permit;
 mod queue;
 pub mod share;
@@ -13,6 +14,7 @@ pub mod share;
 pub use access::{Access, May, Policy, Rule};
 pub use glob::Glob;
 pub use grant::{ConnectPermit, Grant, GrantError, Grants, Refusal, Scheme};
+pub use http::{HttpError, HttpRule, HttpTarget, Ways, path_of};
 pub use permit::{ControlPermit, Denial, ReadPermit, SeePermit};
 pub use queue::QueueRule;
 pub use share::Share;

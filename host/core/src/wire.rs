@@ -11,6 +11,7 @@ pub mod control;
 pub mod dialect;
 pub mod discovery;
 pub mod form;
+pub mod http;
 pub mod lexical;
 pub mod muc;
 pub mod ns;

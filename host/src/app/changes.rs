@@ -202,6 +202,9 @@ impl App {
         if new.queues != self.config.queues {
             self.hub.queues_changed(new.queues.clone(), now());
         }
+        if new.http != self.config.http {
+            self.hub.http_changed(new.http.clone(), now());
+        }
         if new.publish != self.config.publish {
             self.hub.publish_changed(new.publish.clone(), now());
         }

@@ -227,6 +227,7 @@ fn connect_to(field: &Field<'_>) -> Option<(Grant, Scheme)> {
 fn with_tls(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Tcp | Scheme::Tls => "tls://",
+        Scheme::Http | Scheme::Https => "https://",
         Scheme::Mqtt | Scheme::Mqtts => "mqtts://",
         Scheme::Amqp | Scheme::Amqps => "amqps://",
     }

@@ -361,3 +361,24 @@ fn client_commands_read_nothing_but_their_own_section() {
     place.write("c.toml", "[client]\njid = \"alice@example.org\"\npasword = \"x\"\n");
     assert!(Client::load(&place.path("c.toml")).unwrap_err().to_string().ends_with("did you mean \"password\"?"));
 }
+
+#[test]
+fn http_endpoints_are_read_and_what_is_wrong_with_them_is_said_by_line() {
+    let rule = |more: &str| format!("[[http]]\npath = \"/heating\"\nwho = [\"alice@example.org\"]\n{more}");
+    let place = Place::new();
+    let good = place.load(&format!("{XMPP}{}", rule("target = \"http://192.168.1.20:8080/api\"\n"))).unwrap();
+    let [http] = good.http.as_slice() else { panic!("one section") };
+    assert_eq!((http.path(), http.allowed()), ("/heating", "GET, HEAD".to_owned()));
+    for (more, complaint) in [
+        ("", "\"target\" is missing"),
+        ("target = \"http://a\"\nmethod = [\"GET\"]\n", "unknown key; did you mean \"methods\"?"),
+        ("target = \"http://a\"\nmethods = [\"get\"]\n", "\"get\" is not known"),
+        ("target = \"ftp://a\"\n", "`ftp://a` is no target"),
+        ("target = \"http://a/../b\"\n", "is no path"),
+    ] {
+        let complaints = place.complaints(&format!("{XMPP}{}", rule(more)));
+        assert!(complaints.len() == 1 && complaints[0].contains(complaint), "{more}: {complaints:?}");
+    }
+    let relative = rule("target = \"http://a\"\n").replace("/heating", "heating");
+    assert!(place.complaint(&relative).contains("http.path: `heating` is no path"), "{:?}", place.complaint(&relative));
+}

@@ -40,10 +40,11 @@ pub(super) async fn run(slot: Slot, permit: ConnectPermit, tls: Option<TlsClient
 }
 
 /// A stream of any kind.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-async fn open(permit: &ConnectPermit, tls: Option<TlsClient>) -> Result<Box<dyn Stream>, Failure> {
+/// Connects, and speaks TLS if there is a client for it.
+pub(super) async fn open(permit: &ConnectPermit, tls: Option<TlsClient>) -> Result<Box<dyn Stream>, Failure> {
     let stream = resolve::connect(permit).await?;
     let Some(tls) = tls else { return Ok(Box::new(stream)) };
     match tls.handshake(permit.host(), stream).await {

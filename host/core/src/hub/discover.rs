@@ -45,7 +45,8 @@ impl Hub {
             Some(_) => Info::component(&self.config.name),
             None => Info::ours(&self.config.name),
         };
-        if self.has_queues() { info.with_queues() } else { info }
+        let info = if self.has_queues() { info.with_queues() } else { info };
+        if self.http.rules.is_empty() { info } else { info.with_http() }
     }
 
     fn describe(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Info, StanzaFault> {

@@ -11,6 +11,7 @@ mod controls;
 mod delivery;
 mod discover;
 mod friends;
+mod http;
 mod large;
 mod mirror;
 mod orders;

@@ -308,3 +308,34 @@ pub const ASSURED_PER_SENDER_MAX: usize = 64;
 pub const ASSURED_MAX: usize = 4096;
 /// Assured messages of which we remember that they were delivered: a repetition arrives within this many.
 pub const ASSURED_DONE_MAX: usize = 1024;
+
+/// `[[http]]` sections: each request is compared with all.
+pub const HTTP_RULES_MAX: usize = 256;
+/// HTTP requests of one caller that are collected, carried out or answered in parts.
+pub const HTTP_CALLS_PER_CALLER_MAX: usize = 8;
+/// HTTP requests in all.
+pub const HTTP_CALLS_MAX: usize = 64;
+/// Bytes of the body of an HTTP request or answer: with all requests under way, 256 MiB at worst.
+pub const HTTP_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Parts of the body of an HTTP request: what may be out of order is held in a table.
+pub const HTTP_PARTS_MAX: usize = 32 * 1024;
+/// Headers of an HTTP request or answer.
+pub const HTTP_HEADERS_MAX: usize = 128;
+/// Bytes of all headers of an HTTP request or answer, with names; they go into one stanza.
+pub const HTTP_HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of path and query of an HTTP request.
+pub const HTTP_PATH_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of an HTTP answer's body that go into one stanza with its headers (the specification assumes stanzas of 10 kB).
+pub const HTTP_INLINE_BYTES_MAX: usize = 6 * 1024;
+/// Bytes of one part of an HTTP answer's body that is longer, if the caller does not say.
+pub const HTTP_PART_BYTES: usize = 6 * 1024;
+/// Least and most that a caller can say (XEP-0332 §4.2), as far as a stanza takes it: servers cut at 64 kB, and base64 takes a third more.
+pub const HTTP_PART_BYTES_RANGE: std::ops::RangeInclusive<usize> = 256..=36 * 1024;
+/// Parts of one HTTP answer that leave at once; then others have their turn.
+pub const HTTP_PARTS_PER_TURN: usize = 32;
+/// How long until its next turn, in milliseconds.
+pub const HTTP_TURN_MS: u64 = 20;
+/// How long the body of an HTTP request may take from one part to the next, in milliseconds.
+pub const HTTP_PART_WAIT_MS: u64 = 30_000;
+/// How long an HTTP endpoint may take from connecting to the last byte of its answer, in milliseconds: less than most clients wait for an iq.
+pub const HTTP_DEADLINE_MS: u64 = 25_000;

@@ -20,16 +20,20 @@ pub enum Scheme {
     Mqtts,
     Amqp,
     Amqps,
+    Http,
+    Https,
 }
 
 impl Scheme {
-    const NAMES: [(Self, &'static str, Option<u16>); 6] = [
+    const NAMES: [(Self, &'static str, Option<u16>); 8] = [
         (Self::Tcp, "tcp", None),
         (Self::Tls, "tls", None),
         (Self::Mqtt, "mqtt", Some(1883)),
         (Self::Mqtts, "mqtts", Some(8883)),
         (Self::Amqp, "amqp", Some(5672)),
         (Self::Amqps, "amqps", Some(5671)),
+        (Self::Http, "http", Some(80)),
+        (Self::Https, "https", Some(443)),
     ];
 
     /// As in a URL.
@@ -39,7 +43,12 @@ impl Scheme {
 
     /// Whether TLS is spoken from the first byte.
     pub fn is_tls(self) -> bool {
-        matches!(self, Self::Tls | Self::Mqtts | Self::Amqps)
+        matches!(self, Self::Tls | Self::Mqtts | Self::Amqps | Self::Https)
+    }
+
+    /// Whether requests are exchanged, which is for [`super::HttpRule`] and not for bridges.
+    fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
     }
 
     fn default_port(self) -> Option<u16> {
@@ -51,7 +60,7 @@ impl FromStr for Scheme {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let known = Self::NAMES.iter().find(|(_, name, _)| *name == text);
+        let known = Self::NAMES.iter().find(|(scheme, name, _)| *name == text && !scheme.is_http());
         known.map(|(scheme, _, _)| *scheme).ok_or_else(|| GrantError::Scheme(text.to_owned()))
     }
 }
@@ -88,7 +97,12 @@ impl Grant {
         let form = || GrantError::Form(url.to_owned());
         let (scheme, authority) = url.split_once("://").ok_or_else(form)?;
         let scheme = Scheme::from_str(&scheme.to_ascii_lowercase())?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        Self::of(scheme, authority.strip_suffix('/').unwrap_or(authority), url)
+    }
+
+    /// The same with the scheme taken off; `url` is what a complaint quotes.
+    pub(super) fn of(scheme: Scheme, authority: &str, url: &str) -> Result<Self, GrantError> {
+        let form = || GrantError::Form(url.to_owned());
         if authority.contains(['/', '@', '?', '#', ' ']) {
             return Err(form());
         }
@@ -109,6 +123,11 @@ impl Grant {
     pub fn only(mut self, addresses: Vec<IpAddr>) -> Self {
         self.addresses = addresses.into_iter().map(|ip| ip.to_canonical()).collect();
         self
+    }
+
+    /// A permit for somebody who is no bridge: a section of the operator's file that names the endpoint itself.
+    pub(super) fn permit(&self, section: &str, endpoint: &str) -> ConnectPermit {
+        ConnectPermit { bridge: section.to_owned(), endpoint: endpoint.to_owned(), grant: self.clone() }
     }
 
     fn literal(&self) -> Option<IpAddr> {
@@ -210,7 +229,7 @@ pub struct ConnectPermit {
 }
 
 impl ConnectPermit {
-    /// The bridge that holds it.
+    /// The bridge that holds it, or the section of the operator's file that speaks for itself.
     pub fn bridge(&self) -> &str {
         &self.bridge
     }
@@ -306,7 +325,10 @@ impl fmt::Display for Refusal {
             }
             Reason::Loopback { ip, scheme, port } => {
                 write!(out, "endpoint `{endpoint}` of bridge `{bridge}` resolved to {ip}, which is this machine")?;
-                self.remedy(out, &format!("{}://localhost:{port}", scheme.name()))
+                match scheme.is_http() {
+                    true => write!(out, "; to allow it, write {}://localhost:{port} as its target", scheme.name()),
+                    false => self.remedy(out, &format!("{}://localhost:{port}", scheme.name())),
+                }
             }
         }
     }

@@ -138,6 +138,12 @@ impl Info {
         self
     }
 
+    /// And a way to HTTP endpoints (XEP-0332).
+    pub fn with_http(mut self) -> Self {
+        self.features.extend([ns::HTTP, ns::SHIM].map(str::to_owned));
+        self
+    }
+
     /// One queue.
     pub fn of_queue(name: &str, queue: &MetaData) -> Self {
         let [category, identity_type, name] = ["pubsub", "leaf", name].map(str::to_owned);

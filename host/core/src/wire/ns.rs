@@ -70,3 +70,7 @@ pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
 /// The form that configures a room (XEP-0045).
 pub const MUC_ROOM_CONFIG: &str = "http://jabber.org/protocol/muc#roomconfig";
+/// HTTP requests and answers (XEP-0332).
+pub const HTTP: &str = "urn:xmpp:http";
+/// Headers (XEP-0131).
+pub const SHIM: &str = "http://jabber.org/protocol/shim";

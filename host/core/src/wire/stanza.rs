@@ -20,7 +20,7 @@ pub use mend::{beyond_bounds, mend};
 pub use namespace::{of_client, of_component};
 pub use read::{read, sent_message};
 
-use super::{command, concentrator, control, discovery, muc, pubsub, qos, queue, roster, sensor, subscribe};
+use super::{command, concentrator, control, discovery, http, muc, pubsub, qos, queue, roster, sensor, subscribe};
 
 /// A stanza that arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +84,8 @@ pub enum Request {
     Roster(Vec<roster::Item>),
     /// Something of a queue.
     Queue(queue::Request),
+    /// An HTTP request.
+    Http(Box<http::Request>),
     /// Owes an empty result.
     Ping,
     /// Software version.
@@ -103,6 +105,8 @@ pub enum Message {
     Node(Box<concentrator::NodeEvent>),
     /// What a query that we gave tells.
     Query(concentrator::QueryProgress),
+    /// Part of a long HTTP body, or the wish to hear no more of one.
+    Http(http::Part),
     /// A control operation that nobody is told the outcome of.
     Control(control::Set),
     /// What a person says.

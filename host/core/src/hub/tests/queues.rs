@@ -74,6 +74,7 @@ impl Service {
                     Output::Event { .. }
                     | Output::Wish { .. }
                     | Output::Manage { .. }
+                    | Output::Http { .. }
                     | Output::Trouble { .. }
                     | Output::Refused { .. }
                     | Output::Hold { .. }

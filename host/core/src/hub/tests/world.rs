@@ -278,6 +278,15 @@ pub(super) fn digest(output: &Output) -> String {
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
         Output::Wish { id, wish } => format!("wish {id} {wish:?}"),
         Output::Trouble { about, reason } => format!("trouble {about}: {}", reason.as_deref().unwrap_or("over")),
+        Output::Http { id, target, call, .. } => {
+            let headers: String = call
+                .headers
+                .iter()
+                .map(|(name, value)| format!(" {name}={}", String::from_utf8_lossy(value)))
+                .collect();
+            let body = if call.body.is_empty() { String::new() } else { format!(" +{}", call.body.len()) };
+            format!("http {id} {} {}{}{headers}{body}", call.method, target.host(), call.target)
+        }
         Output::Manage { bridge, id, what } => format!("manage {bridge} {id} {what:?}"),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }

@@ -7,7 +7,8 @@ use minidom::Element;
 
 use super::super::dialect::Dialect;
 use super::super::{
-    command, concentrator, control, discovery, muc, ns, pubsub, qos, queue, receipts, roster, sensor, subscribe, xml,
+    command, concentrator, control, discovery, http, muc, ns, pubsub, qos, queue, receipts, roster, sensor, subscribe,
+    xml,
 };
 use super::{Chat, Condition, FaultKind, Incoming, Kind, Message, Presence, Request, StanzaFault};
 use crate::model::limits::NAME_BYTES_MAX;
@@ -118,6 +119,7 @@ fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Reques
         (kind, "pubsub", ns::PUBSUB) | (kind, _, ns::QUEUE) => {
             queue::Request::parse(payload, kind == Some("set")).map(Request::Queue)
         }
+        (_, "req", ns::HTTP) => http::Request::parse(payload).map(|request| Request::Http(Box::new(request))),
         (_, "unreadable", ns::UNREADABLE) => Err(unreadable(payload)),
         _ => Ok(Request::Unknown),
     }
@@ -187,6 +189,9 @@ fn message_payload(payload: &Element) -> Option<Message> {
     }
     if let Some(event) = pubsub::Event::parse(payload) {
         return Some(Message::Published(event));
+    }
+    if let Some(part) = http::Part::parse(payload) {
+        return Some(Message::Http(part));
     }
     if let Some(id) = receipts::parse(payload) {
         return Some(Message::Received(id));

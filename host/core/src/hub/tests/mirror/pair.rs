@@ -248,6 +248,7 @@ impl Side {
             | Output::Keep { .. }
             | Output::Wish { .. }
             | Output::Manage { .. }
+            | Output::Http { .. }
             | Output::Trouble { .. }
             | Output::Hold { .. }
             | Output::LetGo(_)

@@ -49,6 +49,7 @@ impl Stage {
                 | Output::Keep { .. }
                 | Output::Wish { .. }
                 | Output::Manage { .. }
+                | Output::Http { .. }
                 | Output::Trouble { .. }
                 | Output::Hold { .. }
                 | Output::LetGo(_)

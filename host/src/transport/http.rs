@@ -1,0 +1,98 @@
+//! Requests of HTTP/1.1 to the endpoints that the operator serves to XMPP clients.
+//!
+//! One connection per request, opened with a permit and closed afterwards. Redirects are answers like others: whoever asked may follow them,
+//! by our rules. An answer that is too long or too late is none.
+
+use std::future::Future;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tombolo_core::model::bridge::{HttpAnswer, HttpCall};
+use tombolo_core::model::{Failure, ReasonCode, limits};
+use tombolo_core::policy::ConnectPermit;
+
+use super::{TlsClient, Transport, stream};
+
+impl Transport {
+    /// Carries out a request, within this time. The future can be spawned; dropping it ends the request.
+    pub fn fetch(
+        &self,
+        permit: ConnectPermit,
+        call: HttpCall,
+        within: Duration,
+    ) -> impl Future<Output = Result<HttpAnswer, Failure>> + Send + 'static {
+        let tls = permit.scheme().is_tls().then(|| self.tls.clone());
+        async move {
+            match timeout(within, exchange(&permit, tls, call)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Failure::new(ReasonCode::Timeout, "The endpoint did not answer in time.")),
+            }
+        }
+    }
+}
+
+async fn exchange(permit: &ConnectPermit, tls: Option<TlsClient>, call: HttpCall) -> Result<HttpAnswer, Failure> {
+    let request = request(permit, call)?;
+    let deadline = Duration::from_millis(limits::CONNECT_DEADLINE_MS);
+    let opened = timeout(deadline, stream::open(permit, tls)).await;
+    let opened =
+        opened.map_err(|_| Failure::new(ReasonCode::Timeout, "Connecting to the endpoint took too long."))??;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(opened)).await.map_err(|error| broken(permit, &error))?;
+    let asked = async {
+        let response = sender.send_request(request).await.map_err(|error| broken(permit, &error))?;
+        answer(permit, response).await
+    };
+    tokio::pin!(asked);
+    // The connection moves the bytes; it may end before the answer has been taken from it, never the other way round.
+    tokio::select! {
+        biased;
+        outcome = &mut asked => outcome,
+        _ = connection => asked.await,
+    }
+}
+
+fn request(permit: &ConnectPermit, call: HttpCall) -> Result<Request<Full<Bytes>>, Failure> {
+    let wrong = || Failure::new(ReasonCode::InvalidArgument, "The request cannot be written as HTTP.");
+    let mut request = Request::new(Full::new(Bytes::from(call.body)));
+    *request.method_mut() = Method::from_bytes(call.method.as_bytes()).map_err(|_| wrong())?;
+    *request.uri_mut() = call.target.parse::<Uri>().map_err(|_| wrong())?;
+    for (name, value) in call.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(&value).map_err(|_| wrong())?);
+    }
+    request.headers_mut().insert(HOST, HeaderValue::from_str(&authority(permit)).map_err(|_| wrong())?);
+    Ok(request)
+}
+
+/// Host and port as the header `Host` has them.
+fn authority(permit: &ConnectPermit) -> String {
+    let host = permit.host();
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let usual = if permit.scheme().is_tls() { 443 } else { 80 };
+    if permit.port() == usual { host } else { format!("{host}:{}", permit.port()) }
+}
+
+async fn answer(permit: &ConnectPermit, response: Response<Incoming>) -> Result<HttpAnswer, Failure> {
+    let (head, body) = response.into_parts();
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    let body = Limited::new(body, limits::HTTP_BODY_BYTES_MAX).collect().await.map_err(|error| {
+        tracing::info!(path = permit.endpoint(), %error, "no whole answer from an HTTP endpoint");
+        match error.downcast_ref::<http_body_util::LengthLimitError>() {
+            Some(_) => Failure::new(ReasonCode::QuotaExceeded, "The endpoint's answer is too long."),
+            None => Failure::new(ReasonCode::Closed, "The endpoint broke off its answer."),
+        }
+    })?;
+    Ok(HttpAnswer { status: head.status.as_u16(), headers, body: body.to_bytes().to_vec() })
+}
+
+fn broken(permit: &ConnectPermit, error: &hyper::Error) -> Failure {
+    tracing::info!(path = permit.endpoint(), %error, "no answer from an HTTP endpoint");
+    Failure::new(ReasonCode::ProtocolViolation, "The endpoint did not answer as HTTP asks for.")
+}
