@@ -59,6 +59,7 @@ impl Http {
 struct Order {
     asker: Asker,
     caller: Peer,
+    is_long: bool,
     method: String,
     resource: String,
     headers: Vec<Header>,
@@ -93,11 +94,11 @@ impl Hub {
         self.now = now;
         let Some(order) = self.http.calls.remove(&id) else { return };
         if let Err(no) = self.http_way(&order) {
-            return self.http_refuse(&order.asker, no);
+            return self.http_refuse(&order, no);
         }
         match outcome.and_then(|answer| headers::for_caller(answer, &order.method)) {
             Ok(answer) => self.http_answer(order, answer, now),
-            Err(failure) => self.http_failed(&order.asker, &failure),
+            Err(failure) => self.http_failed(&order, &failure),
         }
     }
 
@@ -112,15 +113,15 @@ impl Hub {
         if self.http.rules.is_empty() || !caller.is_with_concentrator() {
             return self.refuse(&asker, &StanzaFault::service_unavailable());
         }
-        let Request { method, resource, headers, part_bytes_max, body } = request;
+        let Request { is_long, method, resource, headers, part_bytes_max, body } = request;
         let part_bytes = part_bytes_max.unwrap_or(limits::HTTP_PART_BYTES);
-        let order = Order { asker, caller, method, resource, headers, part_bytes };
+        let order = Order { asker, caller, is_long, method, resource, headers, part_bytes };
         if let Err(no) = self.http_way(&order) {
-            return self.http_refuse(&order.asker, no);
+            return self.http_refuse(&order, no);
         }
         match body {
             Body::Whole(bytes) if self.http.has_room_for(&order.caller.bare()) => self.http_begin(order, bytes),
-            Body::Whole(_) => self.http_refuse(&order.asker, busy()),
+            Body::Whole(_) => self.http_refuse(&order, busy()),
             Body::Parts(stream) => self.upload_asked(order, stream, now),
         }
     }
@@ -170,7 +171,7 @@ impl Hub {
             Ok((rule.permit(), call))
         });
         match prepared {
-            Err(no) => self.http_refuse(&order.asker, no),
+            Err(no) => self.http_refuse(&order, no),
             Ok((permit, call)) => {
                 let id = self.number();
                 self.http.calls.insert(id, order);
@@ -189,29 +190,29 @@ impl Hub {
         let stream = format!("tombolo-{number:x}-{:x}", self.item());
         let shown = if is_short { Body::Whole(body.clone()) } else { Body::Parts(stream.clone()) };
         let response = Response { status, message, headers, body: shown };
-        self.answer(&order.asker, Some(response.to_element()));
+        self.answer(&order.asker, Some(response.to_element(order.is_long)));
         if !is_short {
             self.begin_send(number, order, stream, body, now);
         }
     }
 
-    fn http_failed(&mut self, asker: &Asker, failure: &Failure) {
+    fn http_failed(&mut self, order: &Order, failure: &Failure) {
         let status = if failure.code == ReasonCode::Timeout { 504 } else { 502 };
         let headers = vec![("Content-Type".to_owned(), b"text/plain; charset=utf-8".to_vec())];
         let body = Body::Whole(format!("{}\n", failure.message).into_bytes());
-        self.http_status(asker, status, headers, body);
+        self.http_status(order, status, headers, body);
     }
 
-    fn http_refuse(&mut self, asker: &Asker, no: No) {
+    fn http_refuse(&mut self, order: &Order, no: No) {
         match no {
-            No::Fault(fault) => self.refuse(asker, &fault),
-            No::Status(status, headers) => self.http_status(asker, status, headers, Body::Whole(Vec::new())),
+            No::Fault(fault) => self.refuse(&order.asker, &fault),
+            No::Status(status, headers) => self.http_status(order, status, headers, Body::Whole(Vec::new())),
         }
     }
 
-    fn http_status(&mut self, asker: &Asker, status: u16, headers: Vec<Header>, body: Body) {
+    fn http_status(&mut self, order: &Order, status: u16, headers: Vec<Header>, body: Body) {
         let message = headers::reason(status).to_owned();
-        self.answer(asker, Some(Response { status, message, headers, body }.to_element()));
+        self.answer(&order.asker, Some(Response { status, message, headers, body }.to_element(order.is_long)));
     }
 
     /// To where the parts of an answer go: to the address that asked, which in a room is not the one that rules name.

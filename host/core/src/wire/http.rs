@@ -3,6 +3,8 @@
 //! Bodies within a stanza are read in all three ways and written as text where that changes nothing, else in base64. Bodies that would come
 //! by other means (XEP-0047, 0137, 0166 and streams of the reference implementation) are refused as not implemented; we never use them
 //! ourselves, whatever a request allows.
+//!
+//! COMPAT: slixmpp calls the elements `<request>` and `<response>`; whoever asks so is answered so.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,6 +31,8 @@ pub enum Body {
 /// `<req>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// The element has its long name; the answer's is to have it, too.
+    pub is_long: bool,
     /// One of [`METHODS`].
     pub method: String,
     /// Path and query, as the client wrote it.
@@ -83,6 +87,7 @@ impl Request {
         let part_bytes_max = req.attr("maxChunkSize").map(|text| text.trim().parse::<usize>()).transpose();
         let part_bytes_max = part_bytes_max.map_err(|_| StanzaFault::bad_request("maxChunkSize is a number."))?;
         Ok(Self {
+            is_long: req.name() == "request",
             method,
             resource: resource.to_owned(),
             headers: headers_of(req),
@@ -94,8 +99,8 @@ impl Request {
 }
 
 impl Response {
-    /// Writes `<resp>`.
-    pub fn to_element(&self) -> Element {
+    /// Writes `<resp>`, or by its long name.
+    pub fn to_element(&self, is_long: bool) -> Element {
         let headers = (!self.headers.is_empty()).then(|| {
             let header = |(name, value): &Header| {
                 // What is no UTF-8 is Latin-1 by the older rules of HTTP.
@@ -105,7 +110,7 @@ impl Response {
             };
             Tag::new("headers", ns::SHIM).children(self.headers.iter().map(header))
         });
-        Tag::new("resp", ns::HTTP)
+        Tag::new(if is_long { "response" } else { "resp" }, ns::HTTP)
             .attr("version", "1.1")
             .attr("statusCode", self.status.to_string())
             .filled("statusMessage", &self.message)
@@ -233,6 +238,7 @@ mod tests {
     fn reads_a_request() {
         let read = request("method='GET' resource='/api/m1?x=1' maxChunkSize='100' sipub='false'", "").unwrap();
         let expected = Request {
+            is_long: false,
             method: "GET".into(),
             resource: "/api/m1?x=1".into(),
             headers: vec![("Accept".into(), b"a/b".to_vec())],
@@ -265,7 +271,7 @@ mod tests {
         let child = |kind: &str, bytes: &[u8]| {
             let headers = vec![("Content-Type".to_owned(), kind.as_bytes().to_vec())];
             let body = Body::Whole(bytes.to_vec());
-            let element = Response { status: 200, message: "OK".into(), headers, body }.to_element();
+            let element = Response { status: 200, message: "OK".into(), headers, body }.to_element(false);
             let data = element.get_child("data", ns::HTTP)?;
             Some(data.children().next().unwrap().name().to_owned())
         };

@@ -61,7 +61,7 @@ impl Hub {
         let number = match self.upload_of(&order.caller, &stream) {
             Some(number) => number,
             None if self.http.has_room_for(&order.caller.bare()) => self.open_upload(order.caller.clone(), stream, now),
-            None => return self.http_refuse(&order.asker, busy()),
+            None => return self.http_refuse(&order, busy()),
         };
         let Some(upload) = self.http.uploads.get_mut(&number) else { return };
         if upload.order.is_some() {
@@ -142,7 +142,7 @@ impl Hub {
         let Some(upload) = self.http.uploads.remove(&number) else { return };
         self.timers.cancel(upload.deadline, Timer::HttpUpload(number));
         if let Some(order) = upload.order {
-            self.http_refuse(&order.asker, no);
+            self.http_refuse(&order, no);
             let [close, cancel] = http::end(&upload.stream);
             let (id, ear) = (self.stanza_id(), Self::http_ear(&order));
             self.send_from(ear.at.as_ref(), stanza::message_with(&ear.jid, &id, close, cancel));

@@ -119,7 +119,9 @@ fn plain_request(stanza: &Element, payload: &Element, ns: &str) -> Result<Reques
         (kind, "pubsub", ns::PUBSUB) | (kind, _, ns::QUEUE) => {
             queue::Request::parse(payload, kind == Some("set")).map(Request::Queue)
         }
-        (_, "req", ns::HTTP) => http::Request::parse(payload).map(|request| Request::Http(Box::new(request))),
+        (_, "req" | "request", ns::HTTP) => {
+            http::Request::parse(payload).map(|request| Request::Http(Box::new(request)))
+        }
         (_, "unreadable", ns::UNREADABLE) => Err(unreadable(payload)),
         _ => Ok(Request::Unknown),
     }
