@@ -71,12 +71,12 @@ fn a_foreign_client_reads_and_writes_an_http_endpoint_of_the_island() {
         alice.ask("http", json!({"to": SERVICE, "method": method, "resource": resource, "data": data})).unwrap()
     };
     let read = http("GET", "/heating/t?unit=C", None);
-    assert_eq!((&read["code"], &read["data"]), (&"200".into(), &json!(format!("21.5 for 127.0.0.1:{port}"))), "{read}");
+    assert_eq!((&read["code"], &read["data"]), (&200.into(), &json!(format!("21.5 for 127.0.0.1:{port}"))), "{read}");
     let written = http("PUT", "/heating/t", Some("22 & up"));
-    assert_eq!((&written["code"], &written["data"]), (&"200".into(), &"got 22 & up".into()), "{written}");
-    assert_eq!(http("GET", "/heating/away", None)["code"], "302");
-    assert_eq!(http("DELETE", "/heating/t", None)["code"], "405");
-    assert_eq!(http("GET", "/elsewhere", None)["code"], "404");
+    assert_eq!((&written["code"], &written["data"]), (&200.into(), &"got 22 & up".into()), "{written}");
+    assert_eq!(http("GET", "/heating/away", None)["code"], 302);
+    assert_eq!(http("DELETE", "/heating/t", None)["code"], 405);
+    assert_eq!(http("GET", "/elsewhere", None)["code"], 404);
 
     let mark = alice.mark();
     let req = "<req xmlns='urn:xmpp:http' method='GET' resource='/heating/long' version='1.1' maxChunkSize='5000'/>";
@@ -109,6 +109,6 @@ fn a_foreign_client_reads_and_writes_an_http_endpoint_of_the_island() {
     world.configure(DEVICES, &section(&format!("http://127.0.0.1:{closed}"))).unwrap();
     service.expect("configuration adopted", tombolo_tests::service::SOON).unwrap();
     let failed = http("GET", "/heating/t", None);
-    assert_eq!(failed["code"], "502", "{failed}");
+    assert_eq!(failed["code"], 502, "{failed}");
     assert!(failed["data"].as_str().unwrap().contains("the connection was refused"), "{failed}");
 }
