@@ -435,6 +435,7 @@ impl Hub {
         self.subscribers_unknown(now);
         self.greet(now);
         self.publisher_online(now);
+        self.queues_due(now);
     }
 
     /// The component is connected: its domain is ours from now on.
@@ -445,6 +446,7 @@ impl Hub {
         self.subscribers_unknown(now);
         self.greet(now);
         self.publisher_online(now);
+        self.queues_due(now);
         self.contacts_known(now);
         self.mirrors_begin(now);
     }

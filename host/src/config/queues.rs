@@ -26,6 +26,8 @@ pub(super) fn read(mut section: Section<'_>) -> Option<QueueRule> {
     let dead = section.take("dead").map_or(Some(None), |field| field.parse(self::name).map(Some));
     let providers = people(&mut section, "providers");
     let consumers = people(&mut section, "consumers");
+    let bridges = section.take("bridges").map_or_else(|| Some(Vec::new()), |field| field.each(Field::text));
+    let bridges = bridges.map(|names| names.into_iter().map(str::to_owned).collect());
     section.finish();
     Some(QueueRule {
         name: name?.to_owned(),
@@ -36,7 +38,7 @@ pub(super) fn read(mut section: Section<'_>) -> Option<QueueRule> {
         dead: dead?.map(str::to_owned),
         providers: providers?,
         consumers: consumers?,
-        bridges: Vec::new(),
+        bridges: bridges?,
     })
 }
 
@@ -65,6 +67,9 @@ pub(super) fn check(
         }
         if bridges.contains_key(name) {
             complain(format!("\"{name}\" is the name of a bridge, too, and people find both by name; give it another"));
+        }
+        for unknown in queue.bridges.iter().filter(|bridge| !bridges.contains_key(*bridge)) {
+            complain(format!("\"{name}\" is for bridge \"{unknown}\", which is not there"));
         }
         match &queue.dead {
             Some(dead) if dead == name => complain(format!("the dead of \"{name}\" cannot go into \"{name}\" itself")),

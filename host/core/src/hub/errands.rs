@@ -20,6 +20,13 @@ pub(super) enum Errand {
     Command(commands::Step),
     /// A sentence in a chat.
     Chat(chat::Sentence),
+    /// An item of a queue that bridges consume.
+    Job {
+        /// Which queue.
+        queue: String,
+        /// Which item.
+        place: u64,
+    },
 }
 
 /// What only the app can do.
@@ -159,6 +166,7 @@ impl Hub {
         match errand {
             Errand::Command(step) => self.command_read(step, &readings),
             Errand::Chat(sentence) => self.chat_read(&sentence, &readings, now),
+            Errand::Job { .. } => {}
         }
     }
 
@@ -167,6 +175,7 @@ impl Hub {
         match errand {
             Errand::Command(step) => self.command_set(step, failure),
             Errand::Chat(sentence) => self.chat_set(&sentence, failure),
+            Errand::Job { queue, place } => self.job_ended(&queue, place, failure.as_ref()),
         }
     }
 
@@ -174,6 +183,7 @@ impl Hub {
         match errand {
             Errand::Command(step) => self.command_granted(step, outcome, now),
             Errand::Chat(sentence) => self.chat_granted(&sentence, outcome),
+            Errand::Job { .. } => {}
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod flow;
+mod jobs;
 mod kept;
 mod table;
 
@@ -235,6 +236,7 @@ impl Hub {
         self.queues.armed = None;
         let names: Vec<String> = self.queues.rules.keys().cloned().collect();
         for name in names {
+            self.carry_out(&name, now);
             while let Some(place) = self.queues.tables.get(&name).and_then(|table| table.ended(now)) {
                 self.item_ended(&name, place, now);
             }

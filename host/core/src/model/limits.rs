@@ -264,6 +264,8 @@ pub const QUEUE_PULLS_MAX: usize = 4096;
 pub const QUEUE_WAIT_S_MAX: u32 = 60;
 /// Who is told that items wait, for each queue.
 pub const QUEUE_SUBSCRIBERS_MAX: usize = 1024;
+/// Control operations out of one queue under way at once.
+pub const QUEUE_JOBS_MAX: usize = 16;
 /// Readings of bridges that wait for room in a full queue; then those without a receipt are dropped.
 pub const QUEUE_BACKLOG_MAX: usize = 1024;
 /// `[[publish]]` sections: every report is compared with each, once per node.

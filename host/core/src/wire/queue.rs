@@ -10,7 +10,7 @@ use super::form::{Form, FormField, FormKind};
 use super::paging::Page;
 use super::stanza::{Condition, FaultKind, StanzaFault};
 use super::{ns, xml::Tag};
-use crate::model::{NodeRef, Timestamp, limits};
+use crate::model::{Timestamp, limits};
 
 /// What is asked of a queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +90,8 @@ pub enum Death {
     Attempts,
     /// Nobody wanted it in time.
     Expired,
+    /// It makes no sense to those who consume.
+    Refused,
 }
 
 /// An item that is leased.
@@ -331,11 +333,12 @@ impl Death {
         match self {
             Self::Attempts => "attempts",
             Self::Expired => "expired",
+            Self::Refused => "refused",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [Self::Attempts, Self::Expired].into_iter().find(|death| death.name() == name)
+        [Self::Attempts, Self::Expired, Self::Refused].into_iter().find(|death| death.name() == name)
     }
 }
 
@@ -373,11 +376,6 @@ pub fn control_of(payload: &str) -> Option<super::control::Set> {
         super::control::Request::Set(set) => Some(set),
         super::control::Request::GetForm(_) => None,
     }
-}
-
-/// Nodes that a control operation names, for rules about them.
-pub fn nodes_of(set: &super::control::Set) -> &[NodeRef] {
-    &set.nodes
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ impl Hub {
                 self.lease(&pull, now);
             }
         }
+        self.carry_out(name, now);
         let is_left = self.queues.tables.get(name).is_some_and(|table| table.waiting() > 0);
         let Some(id) = id.filter(|_| is_left) else { return };
         let subscribers: Vec<Peer> = self.queues.subscribers.get(name).into_iter().flatten().cloned().collect();
@@ -109,7 +110,7 @@ impl Hub {
     }
 
     /// Takes an item out for good: to the dead-letter queue, if there is one. It is kept there before it is let go of here.
-    fn bury(&mut self, rule: &QueueRule, place: Place, death: Death) {
+    pub(super) fn bury(&mut self, rule: &QueueRule, place: Place, death: Death) {
         let Some(held) = self.queues.tables.get_mut(&rule.name).and_then(|table| table.remove(place)) else { return };
         let grave = rule.dead.as_ref().and_then(|name| self.queues.rules.get(name)).cloned();
         if let Some(grave) = grave {

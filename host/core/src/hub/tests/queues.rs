@@ -7,7 +7,7 @@ use minidom::Element;
 use super::world::*;
 use crate::hub::{Hub, HubConfig, Output};
 use crate::model::{FullJid, Timestamp};
-use crate::policy::{Glob, QueueRule};
+use crate::policy::{Glob, May, Policy, QueueRule, Rule};
 use crate::wire::ns;
 
 const METER: &str = "meter@plant.example/1";
@@ -343,6 +343,42 @@ fn an_item_that_nobody_wants_in_time_is_dead() {
     service.pass_s(5);
     assert_eq!(service.look(BILLING, "readings"), [format!("{BILLING} items")]);
     assert_eq!(service.look(BILLING, "dead"), [format!("{BILLING} items a")]);
+}
+
+#[test]
+fn a_bridge_carries_out_what_its_provider_may_and_the_rest_is_tried_again_or_dead() {
+    let mut world = World::new();
+    let mut jobs = rule("jobs", 9);
+    (jobs.bridges, jobs.dead) = (vec!["home".into()], Some("dead".into()));
+    jobs.providers = vec![Glob::new("alice@example.org"), Glob::new("carol@example.org")];
+    let mut dead = rule("dead", 9);
+    dead.consumers = vec![Glob::new("alice@example.org")];
+    world.hub.queues_changed(vec![jobs, dead], world.now);
+    let push = |world: &mut World, who: &str, payload: &str| {
+        let publish = format!("<publish node='jobs'><item>{payload}</item></publish>");
+        world.set(who, &format!("<pubsub xmlns='{}'>{publish}</pubsub>", ns::PUBSUB));
+        let item = world.items.pop().unwrap();
+        world.hub.handle_durable(item, world.now);
+        world.drain()
+    };
+    let warmer =
+        "<set xmlns='urn:nf:iot:ctr:1.0'><nd id='kitchen/thermometer' src='home'/><db n='setpoint' v='21'/></set>";
+    let told = push(&mut world, ALICE, warmer);
+    let asked = request_in(&told);
+    assert!(told.iter().any(|line| line.starts_with("ask home write")), "{told:?}");
+    let done = world.complete("home", asked);
+    assert!(done.iter().any(|line| line.starts_with("keep queue-done/jobs/")), "{done:?}");
+
+    let told = push(&mut world, CAROL, warmer);
+    assert!(!told.iter().any(|line| line.starts_with("ask ")), "who pushed may not: {told:?}");
+    world.hub.rules_changed(
+        Policy::new(vec![Rule::new(&["carol@example.org"], May::CONTROL, &["home/*"], &["*"])]),
+        world.now,
+    );
+    assert!(world.pass_ms(30_000).iter().any(|line| line.starts_with("ask home write")), "tried again");
+
+    let told = push(&mut world, ALICE, "<v xmlns='x'>no control</v>");
+    assert!(told.iter().any(|line| line.starts_with("keep queue/dead/")), "{told:?}");
 }
 
 #[test]
