@@ -412,6 +412,7 @@ impl Hub {
 
     /// The stanza of this item would survive a crash from now on (or is not wanted any more).
     pub fn handle_durable(&mut self, item: u64, now: Timestamp) {
+        self.now = now;
         self.queue_durable(item, now);
         if let Some((bridge, receipt)) = self.receipts.durable(item) {
             self.tell(&bridge, Event::Stored(receipt));
@@ -467,6 +468,7 @@ impl Hub {
         self.recheck_contacts();
         self.recheck_queries();
         self.reconsider_waiting();
+        self.own_rules_changed(now);
     }
 
     /// The time of [`Hub::poll_timeout`] has come.

@@ -25,7 +25,7 @@ pub(super) use listing::List;
 /// What every node is derived from.
 const ANY_NODE: &str = "tombolo.node";
 /// The type of the nodes that stand for bridges.
-const BRIDGE: &str = "tombolo.bridge";
+pub(super) const BRIDGE: &str = "tombolo.bridge";
 
 impl Hub {
     /// Answers an operation, at once or when whoever was asked has answered.

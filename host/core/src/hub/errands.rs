@@ -96,6 +96,7 @@ pub(super) struct Wishes(BTreeMap<u64, (Errand, Timestamp)>);
 impl Hub {
     /// What became of an [`Output::Wish`]; an error is a sentence for people.
     pub fn handle_granted(&mut self, id: u64, outcome: Result<Granted, String>, now: Timestamp) {
+        self.now = now;
         if let Some((errand, deadline)) = self.wishes.0.remove(&id) {
             self.timers.cancel(deadline, Timer::Wish(id));
             self.errand_granted(errand, outcome, now);

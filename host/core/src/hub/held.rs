@@ -63,6 +63,7 @@ impl Held {
 impl Hub {
     /// A stanza that [`Output::Recall`] asked for: what its receiver never got. False if it was another's: it may still come back.
     pub fn handle_returned(&mut self, from: &Jid, stanza: &Element, now: Timestamp) -> bool {
+        self.now = now;
         let Some((jid, at, payload)) = stanza::sent_message(stanza) else { return false };
         let to = Peer { jid, at };
         // Whoever sends back what others were sent is not believed.

@@ -133,6 +133,7 @@ impl Hub {
 
     /// Other sections are in force: channels that none leads to any more are given up, rooms are left and entered.
     pub fn publish_changed(&mut self, rules: Vec<Rule>, now: Timestamp) {
+        self.now = now;
         let before = self.published_nodes();
         self.publisher.rules = rules.into_iter().map(Arc::new).collect();
         self.publisher.named.clear();

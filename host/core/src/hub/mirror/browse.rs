@@ -2,7 +2,8 @@
 //!
 //! A source is asked for all of its nodes first; where they are too many for one answer the tree is walked, and where even one level is too
 //! wide its names come from service discovery, in parts. The union of all sources, which some concentrators have beside them, comes last
-//! and brings only what no other source has. What was there before and is not found any more is gone, unless a part of the browse failed.
+//! and brings only what no other source has. A host like us lists a source only when it has nodes that we may see; its union, which is always
+//! watched, tells when there is another. What was there before and is not found any more is gone, unless a part of the browse failed.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use super::remote::{Job, Remote};
 use super::thing::{Thing, extras, state_of};
 use super::{Hub, Provenance};
 use crate::hub::asks::Answered;
+use crate::hub::concentrator::BRIDGE;
 use crate::hub::registry::UNION;
 use crate::model::{NodeRef, Timestamp, Tokens, limits};
 use crate::wire::Dialect;
@@ -71,6 +73,12 @@ impl Job {
 }
 
 impl Remote {
+    /// First the watch, then the look, so that nothing is missed between the two.
+    fn browse_source(&mut self, source: String, how: How) {
+        self.queue.push_back(Job::Watch(source.clone()));
+        self.browse(Nodes { source, how });
+    }
+
     fn browse(&mut self, nodes: Nodes) {
         let Some(peer) = &mut self.peer else { return };
         peer.browsing += 1;
@@ -111,7 +119,9 @@ impl Hub {
     /// An answer to a job of browsing.
     pub(super) fn browsed(&mut self, jid: &BareJid, job: Job, outcome: Answered, now: Timestamp) {
         match job {
-            Job::Sources => self.found_sources(jid, outcome.and_then(|payload| Answer::parse(payload.as_ref()))),
+            Job::Sources => {
+                self.found_sources(jid, outcome.and_then(|payload| Answer::parse(payload.as_ref())), now);
+            }
             Job::Watch(source) => {
                 let is_watched = outcome.and_then(|payload| Answer::parse(payload.as_ref())).is_ok();
                 if let Some(peer) = self.mirrors.remotes.get_mut(jid).and_then(|remote| remote.peer.as_mut()) {
@@ -141,25 +151,41 @@ impl Hub {
         }
     }
 
-    fn found_sources(&mut self, jid: &BareJid, answer: Result<Answer, StanzaFault>) {
+    fn found_sources(&mut self, jid: &BareJid, answer: Result<Answer, StanzaFault>, now: Timestamp) {
+        if answer.as_ref().is_err_and(|fault| fault.condition == Condition::Forbidden) {
+            return self.lose_for_a_while(jid, "The thing does not let us see what it has.", now);
+        }
         let Ok(Answer::DataSources(sources)) = answer else {
             // It says that it is a concentrator and does not answer as one: then it is what it is by itself.
             return self.take_device_itself(jid);
         };
         let entries = self.entries_of(jid);
         let is_wanted = |source: &DataSource| entries.iter().any(|entry| entry.may_cover_source(&source.id));
-        let mut wanted: Vec<String> = sources
+        let wanted: BTreeSet<String> = sources
             .iter()
-            .filter(|source| is_wanted(source))
+            .filter(|source| source.id != UNION && is_wanted(source))
             .map(|source| source.id.clone())
-            .take(limits::WATCHES_PER_CALLER_MAX)
+            .take(limits::WATCHES_PER_CALLER_MAX - 1)
             .collect();
-        // The union last, so that it is known by then what it repeats.
-        wanted.sort_by_key(|source| source == UNION);
+        let union = sources.iter().find(|source| source.id == UNION).map(is_wanted);
         let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
-        for source in wanted {
-            remote.queue.push_back(Job::Watch(source.clone()));
-            remote.browse(Nodes { source, how: How::All });
+        if let Some(peer) = &mut remote.peer {
+            peer.sources.clone_from(&wanted);
+        }
+        wanted.into_iter().for_each(|source| remote.browse_source(source, How::All));
+        // The union last, so that it is known by then what it repeats; for what nobody wants of it, only to see which sources there are.
+        if let Some(is_wanted) = union {
+            remote.browse_source(UNION.to_owned(), if is_wanted { How::All } else { How::Level(None) });
+        }
+    }
+
+    /// The union tells of another source: a bridge of a host like us has its first node that we may see.
+    fn source_appeared(&mut self, jid: &BareJid, source: &str) {
+        let is_wanted = self.entries_of(jid).iter().any(|entry| entry.may_cover_source(source));
+        let Some(remote) = self.mirrors.remotes.get_mut(jid).filter(|_| is_wanted) else { return };
+        let Some(peer) = &mut remote.peer else { return };
+        if peer.sources.len() + 1 < limits::WATCHES_PER_CALLER_MAX && peer.sources.insert(source.to_owned()) {
+            remote.browse_source(source.to_owned(), How::All);
         }
     }
 
@@ -169,6 +195,7 @@ impl Hub {
             Ok(_) => Vec::new(),
             Err(fault) => return self.browse_otherwise(jid, asked, &fault),
         };
+        let is_wanted = self.entries_of(jid).iter().any(|entry| entry.may_cover_source(&asked.source));
         let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
         remote.browsed += found.len();
         if remote.browsed > limits::MIRROR_BROWSED_MAX {
@@ -177,9 +204,9 @@ impl Hub {
             }
             return self.say_once(jid, "a remote has more nodes than are looked at; the others are left out");
         }
-        if matches!(asked.how, How::Level(_) | How::Named(_)) {
+        if is_wanted && matches!(asked.how, How::Level(_) | How::Named(_)) {
             // In the union, what is below a bridge of another host like us is in that bridge's own source.
-            let open = found.iter().filter(|info| info.has_children && info.node_type != "tombolo.bridge");
+            let open = found.iter().filter(|info| info.has_children && info.node_type != BRIDGE);
             let open: Vec<NodeRef> = open.map(|info| info.node.clone()).collect();
             for node in open {
                 remote.browse(Nodes { source: asked.source.clone(), how: How::Level(Some(node)) });
@@ -256,6 +283,9 @@ impl Hub {
     /// A node that a concentrator tells of: taken if it is wanted, can do something, and is not ours in the end.
     fn take_node(&mut self, jid: &BareJid, info: &NodeInfo, _now: Timestamp) {
         let name = &info.node;
+        if info.node_type == BRIDGE && name.source == UNION {
+            self.source_appeared(jid, &name.id);
+        }
         let provenance = Provenance::of(&extras(info));
         let is_wanted = self.entries_of(jid).iter().any(|entry| entry.covers(name));
         let is_repeated = self.mirrors.remotes.get(jid).is_some_and(|remote| is_repeated(remote, name));
@@ -323,7 +353,12 @@ impl Hub {
                     self.show_thing(&jid, &node);
                 }
             }
-            NodeEvent::Removed(node) => self.thing_gone(&jid, &node),
+            NodeEvent::Removed(node) => {
+                if let Some(peer) = remote.peer.as_mut().filter(|_| node.source == UNION) {
+                    peer.sources.remove(&node.id);
+                }
+                self.thing_gone(&jid, &node);
+            }
             // What is mirrored has no order.
             NodeEvent::MovedUp(_) | NodeEvent::MovedDown(_) => {}
         }
@@ -333,8 +368,11 @@ impl Hub {
 
 /// Whether a node of the union is another source's, told once more: there its id begins with the source.
 fn is_repeated(remote: &Remote, name: &NodeRef) -> bool {
-    let own = |source: &str, id: &str| remote.things.contains_key(&NodeRef::new(id, source));
-    name.source == UNION && name.id.split_once('/').is_some_and(|(source, id)| own(source, id))
+    let is_own = |source: &str, id: &str| {
+        remote.peer.as_ref().is_some_and(|peer| peer.sources.contains(source))
+            || remote.things.contains_key(&NodeRef::new(id, source))
+    };
+    name.source == UNION && name.id.split_once('/').is_some_and(|(source, id)| is_own(source, id))
 }
 
 fn is_short(name: &NodeRef) -> bool {

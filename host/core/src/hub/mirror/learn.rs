@@ -364,7 +364,9 @@ impl Hub {
             peer.subscriptions.iter().map(|(id, nodes)| Job::Subscribe { id: id.clone(), nodes: nodes.clone() });
         let watches = peer.watched.iter().map(|source| Job::Watch(source.clone()));
         let jobs: Vec<Job> = subscriptions.chain(watches).collect();
-        let is_unwatched = peer.is_concentrator && (peer.watched.is_empty() || peer.is_patchy);
+        // A rule that came there later is told by nobody.
+        let is_unseen = peer.watched.is_empty() || peer.is_patchy || remote.things.is_empty();
+        let is_unwatched = peer.is_concentrator && is_unseen;
         remote.queue.extend(jobs);
         remote.renew_at = Some(now.plus_ms(limits::MIRROR_RENEW_MS));
         if is_unwatched {

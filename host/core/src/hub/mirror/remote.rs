@@ -63,6 +63,8 @@ pub(super) struct Peer {
     pub(super) subscriptions: BTreeMap<String, Vec<NodeRef>>,
     /// Nodes that tell nothing by themselves.
     pub(super) polled: BTreeSet<NodeRef>,
+    /// Data sources that are mirrored, beside the union of them.
+    pub(super) sources: BTreeSet<String>,
     /// Data sources that tell us what happens to their nodes.
     pub(super) watched: BTreeSet<String>,
     /// Browses that have not ended, and whether one of them failed.
@@ -255,6 +257,21 @@ impl Hub {
         }
     }
 
+    /// Other rules of ours: what we may see of ourselves may be other things. Nobody else's rules are known to change.
+    pub(in crate::hub) fn own_rules_changed(&mut self, now: Timestamp) {
+        let Some(jid) = self.me().map(|me| me.to_bare()) else { return };
+        let Some(remote) = self.mirrors.remotes.get_mut(&jid) else { return };
+        match remote.peer {
+            Some(_) => self.begin_browse(&jid),
+            None => {
+                (remote.attempts, remote.retry_at) = (0, None);
+                remote.unsuitable.clear();
+                self.meet(&jid, now);
+            }
+        }
+        self.ask_more(&jid, now);
+    }
+
     /// Asks to see its presence, where we do not see it, and meets it where it needs none.
     fn approach(&mut self, jid: &BareJid, now: Timestamp) {
         if self.me().is_none() || !self.mirrors.remotes.contains_key(jid) {
@@ -307,6 +324,7 @@ impl Hub {
             has_control: false,
             subscriptions: BTreeMap::new(),
             polled: BTreeSet::new(),
+            sources: BTreeSet::new(),
             watched: BTreeSet::new(),
             browsing: 0,
             is_patchy: false,

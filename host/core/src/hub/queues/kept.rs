@@ -78,6 +78,7 @@ fn ear(text: &str) -> Option<Peer> {
 impl Hub {
     /// Other queues are configured. What is in a queue that is gone stays, for the day it comes back.
     pub fn queues_changed(&mut self, rules: Vec<QueueRule>, now: Timestamp) {
+        self.now = now;
         self.queues.rules = by_name(rules);
         let queues = &mut self.queues;
         let rules = &queues.rules;

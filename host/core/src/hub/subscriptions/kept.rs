@@ -30,6 +30,7 @@ impl Hub {
     /// Takes up the event subscriptions that an earlier run kept; to be called after the bridges were added and before they act. What is no
     /// wish, not allowed any more, or too much is forgotten.
     pub fn restore(&mut self, now: Timestamp) {
+        self.now = now;
         // Everything else was restored when the hub was made.
         for (name, bytes) in std::mem::take(&mut self.config.kept) {
             let Some(digits) = name.strip_prefix(WISHES) else { continue };

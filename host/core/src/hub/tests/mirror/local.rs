@@ -61,10 +61,16 @@ fn the_rules_that_name_our_own_account_decide() {
     let now = pair.now;
     pair.sides[0].hub.rules_changed(may_read(&["*"]), now);
     pair.act(0, "home", Action::ControlThing { id: 1, thing: 1, settings: setting(0, Value::Boolean(true)) });
-    assert_eq!(pair.sides[0].take_told(), ["home failed 1 AccessDenied Access denied."]);
+    assert_eq!(pair.sides[0].take_told()[0], "home failed 1 AccessDenied Access denied.");
     pair.sides[0].hub.rules_changed(may_read(&["home/*"]), now);
     pair.report(0, "office", 1, vec![sample(0, Value::Boolean(true))]);
-    assert!(pair.sides[0].take_told().is_empty());
+    assert_eq!(pair.sides[0].take_told(), ["home -1"]);
+    pair.sides[0].hub.rules_changed(Policy::default(), now);
+    pair.pass_ms(60_000);
+    pair.sides[0].hub.rules_changed(open_rules(), now);
+    pair.report(0, "office", 1, vec![sample(0, Value::Boolean(false))]);
+    let told = pair.sides[0].take_told();
+    assert!(told[0].starts_with("home +1 a@one.example/office/lamp "), "{told:?}");
 }
 
 #[test]
@@ -86,4 +92,33 @@ fn a_new_session_does_not_disturb_what_stays_at_home() {
     assert!(pair.sides[0].take_told().is_empty());
     pair.report(0, "office", 1, vec![sample(0, Value::Boolean(true))]);
     assert_eq!(pair.sides[0].take_told(), ["home =1 0:true"]);
+}
+
+#[test]
+fn a_bridge_that_gets_its_first_node_later_is_shown_under_its_own_name() {
+    for entry in ["a@one.example/office/*", "a@one.example"] {
+        let mut pair = Pair::new();
+        let now = pair.now;
+        pair.sides[0].hub.bridge_added("home", "home", now);
+        pair.sides[0].hub.mirror("home", vec![crate::hub::Mirror::parse(entry).unwrap()], now);
+        pair.connect(0);
+        pair.bridge(0, "office", "lamp", &[]);
+        let told = pair.sides[0].take_told();
+        assert!(told[0].starts_with("home +1 a@one.example/office/lamp on!"), "{entry}: {told:?}");
+        assert_eq!(pair.sides[0].hub.mirrored("home")[0].things, 1, "{entry}: {told:?}");
+        pair.report(0, "office", 1, vec![sample(0, Value::Boolean(true))]);
+        assert_eq!(pair.sides[0].take_told(), ["home =1 0:true"]);
+    }
+}
+
+#[test]
+fn a_bridge_that_lost_all_its_nodes_and_has_one_again_is_shown_again() {
+    let mut pair = shown();
+    pair.sides[0].take_told();
+    pair.act(0, "office", Action::RemoveNode(1));
+    assert_eq!(pair.sides[0].take_told(), ["home -1"]);
+    pair.act(0, "office", Action::PutNode(Box::new(lamp(2, "lamp"))));
+    pair.report(0, "office", 2, vec![sample(0, Value::Boolean(true))]);
+    let told = pair.sides[0].take_told();
+    assert!(told[0].starts_with("home +1 a@one.example/office/lamp") && told.len() >= 2, "{told:?}");
 }

@@ -214,3 +214,18 @@ fn subscriptions_are_renewed_and_a_host_that_forgot_them_silently_tells_again() 
     pair.report(1, "office", 1, vec![sample(0, Value::Boolean(false))]);
     assert_eq!(pair.sides[0].take_told().last().unwrap(), "home =1 0:false");
 }
+
+#[test]
+fn what_comes_to_be_while_both_are_online_is_shown_under_its_own_name() {
+    for entry in ["b@two.example/office/*", "b@two.example"] {
+        let mut pair = Pair::new();
+        pair.bridge(0, "home", "kettle", &[entry]);
+        pair.go_online();
+        pair.bridge(1, "office", "lamp", &[]);
+        let told = pair.sides[0].take_told();
+        assert!(told[0].starts_with("home +1 b@two.example/office/lamp on!"), "{entry}: {told:?}");
+        assert_eq!(pair.sides[0].hub.mirrored("home")[0].things, 1, "{entry}: {told:?}");
+        pair.report(1, "office", 1, vec![sample(0, Value::Boolean(true))]);
+        assert_eq!(pair.sides[0].take_told(), ["home =1 0:true"]);
+    }
+}
