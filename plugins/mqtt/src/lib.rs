@@ -245,11 +245,16 @@ impl Mqtt {
                 Change::Unsubscribe(topic) => self.session.unsubscribe(&topic),
             }
         }
-        for (topic, is_wanted) in self.things.take_changes() {
+        let changes = self.things.take_changes();
+        for (topic, is_wanted) in &changes {
             match is_wanted {
-                true => self.session.subscribe(&topic, Qos::AtLeastOnce),
-                false => self.session.unsubscribe(&topic),
+                true => self.session.subscribe(topic, Qos::AtLeastOnce),
+                false => self.session.unsubscribe(topic),
             }
+        }
+        // Who sees a thing may switch it at once: the broker is asked for its commands before it hears of it.
+        if !changes.is_empty() {
+            self.session.send_filters();
         }
         self.things.flush(&mut self.session);
         while self.session.has_outputs() {

@@ -146,7 +146,7 @@ impl Things {
         let states = entries.iter().map(|entry| entry.state.clone());
         let all: Vec<String> = retained.iter().map(|(topic, _)| topic.clone()).chain(states).collect();
         let before = self.memory.shown.remove(&thing.number);
-        self.unbind(before.as_ref());
+        let bound = before.as_ref().map(Shown::commands).unwrap_or_default();
         let left = self.memory.left.remove(&base).into_iter().chain(before.map(|shown| shown.topics)).flatten();
         for topic in left.filter(|topic| !all.contains(topic)) {
             self.memory.retained.clear(topic);
@@ -154,27 +154,30 @@ impl Things {
         for (topic, payload) in retained {
             self.memory.retained.put(topic, payload);
         }
-        for (field, entry) in (0..).zip(&entries) {
-            if let Some((topic, _)) = &entry.command {
-                self.commands.insert(topic.clone(), (thing.number, field));
-                self.changes.push((topic.clone(), true));
-            }
-        }
-        self.memory.shown.insert(thing.number, Shown { base, fields: entries, topics: all });
+        let shown = Shown { base, fields: entries, topics: all };
+        self.bind(thing.number, &bound, &shown.commands());
+        self.memory.shown.insert(thing.number, shown);
         self.is_dirty = true;
     }
 
-    fn unbind(&mut self, shown: Option<&Shown>) {
-        for (topic, _) in shown.into_iter().flat_map(|shown| &shown.fields).filter_map(|entry| entry.command.as_ref()) {
+    /// Topics that take commands for a thing become others; those that stay are not asked for again.
+    fn bind(&mut self, thing: u32, before: &BTreeMap<String, u16>, after: &BTreeMap<String, u16>) {
+        for topic in before.keys().filter(|topic| !after.contains_key(*topic)) {
             self.commands.remove(topic);
             self.changes.push((topic.clone(), false));
+        }
+        for (topic, field) in after {
+            self.commands.insert(topic.clone(), (thing, *field));
+            if !before.contains_key(topic) {
+                self.changes.push((topic.clone(), true));
+            }
         }
     }
 
     /// A thing is gone, and with it whatever the broker kept of it.
     pub(crate) fn remove(&mut self, number: u32) {
         let Some(shown) = self.memory.shown.remove(&number) else { return };
-        self.unbind(Some(&shown));
+        self.bind(number, &shown.commands(), &BTreeMap::new());
         shown.topics.into_iter().for_each(|topic| self.memory.retained.clear(topic));
         self.is_dirty = true;
     }
@@ -247,6 +250,14 @@ impl Things {
                 true
             }
         }
+    }
+}
+
+impl Shown {
+    /// Its topics that take commands, and the field of each.
+    fn commands(&self) -> BTreeMap<String, u16> {
+        let numbered = (0..).zip(&self.fields);
+        numbered.filter_map(|(field, entry)| Some((entry.command.as_ref()?.0.clone(), field))).collect()
     }
 }
 

@@ -245,7 +245,8 @@ impl Session {
         }
     }
 
-    pub(super) fn send_filters(&mut self) {
+    /// Sends what became wanted or not, without waiting for more of it.
+    pub(crate) fn send_filters(&mut self) {
         while self.is_online() && self.state.filters.is_due() {
             let id = self.packet_id();
             match self.state.filters.write_next(id, self.state.version) {

@@ -97,7 +97,7 @@ fn shown() -> (Bench, Vec<(String, String)>) {
 
 #[test]
 fn a_thing_gets_topics_and_a_configuration_for_each_field() {
-    let (mut bench, published) = shown();
+    let (_, published) = shown();
     assert_eq!(of(&published, &format!("{BASE}/availability")), "online");
     let configurations: Vec<_> = published.iter().filter(|(topic, _)| topic.ends_with("/config")).collect();
     let kinds: Vec<&str> = configurations.iter().map(|(topic, _)| topic.split('/').nth(1).unwrap()).collect();
@@ -113,9 +113,19 @@ fn a_thing_gets_topics_and_a_configuration_for_each_field() {
         (&power["unit_of_measurement"], &power["state_topic"]),
         (&"W".into(), &format!("{BASE}/state/power").into())
     );
-    let subscribed = bench.advance(100);
+}
+
+#[test]
+fn commands_are_taken_before_a_thing_is_seen_and_asked_for_once() {
+    let mut bench = Bench::online(SETTINGS);
+    bench.harness.event(Event::ThingAppeared(lamp(NodeState::Online, fields())));
     let expected = ["level", "mode", "on"].map(|field| format!("{BASE}/set/{field}"));
-    assert_eq!(subscribed, [Sent::Subscribe(expected.to_vec())]);
+    assert_eq!(bench.sent()[0], Sent::Subscribe(expected.to_vec()));
+    bench.harness.event(Event::ThingChanged(lamp(NodeState::Offline, fields())));
+    let again = bench.sent().into_iter().chain(bench.advance(100));
+    assert!(again.into_iter().all(|sent| matches!(sent, Sent::Publish { .. })));
+    bench.harness.event(Event::ThingChanged(lamp(NodeState::Online, fields()[..1].to_vec())));
+    assert_eq!(bench.sent()[0], Sent::Unsubscribe(expected[..2].to_vec()));
 }
 
 #[test]
