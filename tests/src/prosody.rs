@@ -41,6 +41,11 @@ pub struct Prosody {
 impl Prosody {
     /// Starts a server with these accounts.
     pub fn start(accounts: &[&str]) -> Outcome<Self> {
+        // Somebody else may take a port between our looking and its listening.
+        Self::start_once(accounts).or_else(|_| Self::start_once(accounts)).or_else(|_| Self::start_once(accounts))
+    }
+
+    fn start_once(accounts: &[&str]) -> Outcome<Self> {
         let scratch = Scratch::new(&place::scratch()?, "prosody")?;
         let ca = certificate(scratch.path(), DOMAIN)?;
         for account in accounts {

@@ -125,7 +125,10 @@ fn configuration(directory: &Path, settings: &LocalServerSettings, domain: &str,
         allow_unencrypted_plain_auth = false\n\
         authentication = \"internal_plain\"\n\
         storage = \"internal\"\n\
+        -- Lines of the operator's own, if there are any.\n\
+        Include {more}\n\
         {tls}VirtualHost {host}\n",
+        more = quote_path(&directory.join("more*.cfg.lua")),
         tls_module = if tls.is_some() { ", \"tls\"" } else { "" },
         needs_tls = tls.is_some(),
         tls = tls.as_deref().unwrap_or_default(),

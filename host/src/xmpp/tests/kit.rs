@@ -33,6 +33,16 @@ impl Place {
         Self::start_with(directory, None, None).await
     }
 
+    /// The same, with a server that keeps messages for accounts that are away, as others do.
+    pub(super) async fn start_storing() -> Self {
+        let place = Self::start().await;
+        let more = "modules_disabled = { \"s2s\", \"s2s_auth_certs\" }\n";
+        std::fs::write(place.directory.path().join("xmpp/more.cfg.lua"), more).unwrap();
+        // It is started again at once.
+        place.signal(rustix::process::Signal::KILL);
+        place
+    }
+
     /// The same, listening there and with that certificate.
     pub(super) async fn start_with(
         directory: TempDir,

@@ -90,7 +90,7 @@ async fn what_is_received_over_reset_connections_is_complete_too() {
 #[tokio::test]
 async fn a_restarted_server_gets_everything_again_that_it_had_not_acknowledged_in_order() {
     const COUNT: u64 = 3000;
-    let place = Place::start().await;
+    let place = Place::start_storing().await;
     let mut alice = Client::present(place.alice()).await;
     let mut bridge = Client::spawn(place.server.account());
     bridge.online().await;
@@ -119,7 +119,7 @@ async fn a_restarted_server_gets_everything_again_that_it_had_not_acknowledged_i
 #[tokio::test]
 async fn a_restarted_server_gets_nothing_twice_that_it_acknowledged() {
     const COUNT: u64 = 2000;
-    let place = Place::start().await;
+    let place = Place::start_storing().await;
     let bridge = Client::present(place.server.account()).await;
     let (session, mut receiving) = shared(bridge);
     // Alice is away, so the server keeps each message that reaches it, once for each time.
