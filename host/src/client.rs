@@ -105,27 +105,22 @@ impl Client {
 
     /// The next part of a readout or subscription; none: nothing came until then, or a new session began in which nothing will.
     pub async fn reading(&mut self, deadline: Instant) -> Result<Option<(Jid, Answer)>, ClientError> {
-        loop {
-            if let Some(reading) = self.readings.pop_front() {
-                return Ok(Some(reading));
-            }
-            if self.is_new {
-                return Ok(None);
-            }
-            match self.next(deadline).await {
-                Ok(Some(incoming)) => self.keep(incoming.from, incoming.kind),
-                Ok(None) => {}
-                Err(ClientError::Silent(_)) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
+        self.next_of(|client| client.readings.pop_front(), deadline).await
     }
 
     /// What a query tells next; none: nothing came until then, or a new session began in which nothing will.
     pub async fn progress(&mut self, deadline: Instant) -> Result<Option<(Jid, QueryProgress)>, ClientError> {
+        self.next_of(|client| client.progress.pop_front(), deadline).await
+    }
+
+    async fn next_of<T>(
+        &mut self,
+        take: impl Fn(&mut Self) -> Option<T>,
+        deadline: Instant,
+    ) -> Result<Option<T>, ClientError> {
         loop {
-            if let Some(progress) = self.progress.pop_front() {
-                return Ok(Some(progress));
+            if let Some(taken) = take(self) {
+                return Ok(Some(taken));
             }
             if self.is_new {
                 return Ok(None);

@@ -133,7 +133,7 @@ nodes = ["home/*"]
         assert!(alice.exchange("card", &card).unwrap().contains("lamp"));
     }
 
-    fn loses_nothing(&mut self, service: &tombolo_dev::process::Process) {
+    fn comes_back(&mut self, service: &tombolo_dev::process::Process) {
         self.warm();
         let alice = self.alice();
         let counter = format!("counter.home@{COMPONENT}");
@@ -174,14 +174,14 @@ fn ejabberd_shows_every_node_as_a_thing_of_its_own() {
 fn a_component_is_back_after_its_prosody_was_killed() {
     let mut stage = Stage::new(Prosody::start(&["alice"]).unwrap());
     let service = stage.site.run_ready().unwrap();
-    stage.loses_nothing(&service);
+    stage.comes_back(&service);
 }
 
 #[test]
 fn a_component_is_back_after_its_ejabberd_was_killed() {
     let mut stage = Stage::new(ejabberd());
     let service = stage.site.run_ready().unwrap();
-    stage.loses_nothing(&service);
+    stage.comes_back(&service);
 }
 
 #[test]

@@ -90,6 +90,22 @@ pub enum Value {
 }
 
 impl Value {
+    /// The type of a field that has such values and says no more of itself.
+    pub const fn value_type(&self) -> ValueType {
+        match self {
+            Self::Boolean(_) => ValueType::Boolean,
+            Self::Int32(_) => ValueType::Int32,
+            Self::Int64(_) => ValueType::Int64,
+            Self::Decimal(_) | Self::Double(_) => ValueType::Quantity,
+            Self::Text(_) => ValueType::Text,
+            Self::Instant(_) => ValueType::Instant,
+            Self::Date(_) => ValueType::Date,
+            Self::TimeOfDay(_) => ValueType::TimeOfDay,
+            Self::Duration(_) => ValueType::Duration,
+            Self::Member(_) => ValueType::Enumeration,
+        }
+    }
+
     /// The number that comparisons and ranges use; none for texts.
     pub fn as_f64(&self) -> Option<f64> {
         match self {

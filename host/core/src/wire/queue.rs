@@ -363,11 +363,6 @@ impl MetaData {
     }
 }
 
-/// The payload of a reading that a bridge pushes.
-pub fn payload_text(payload: &Element) -> String {
-    String::from(payload)
-}
-
 /// What a payload asks of a node, if it is a control operation that a bridge can carry out; its nodes as given.
 pub fn control_of(payload: &str) -> Option<super::control::Set> {
     let element: Element = payload.parse().ok()?;

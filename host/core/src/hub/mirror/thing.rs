@@ -120,7 +120,7 @@ impl Thing {
         }
         updated.kinds = if known.is_some() && value.kinds.is_empty() { updated.kinds } else { value.kinds };
         if updated.control.is_none() && !fits(&value.value, updated.value_type) {
-            updated.value_type = wider(updated.value_type, value_type(&value.value))?;
+            updated.value_type = wider(updated.value_type, value.value.value_type())?;
         }
         heard.has_changed |= updated != *field;
         *field = updated;
@@ -236,27 +236,12 @@ fn is_bounded(field: &Field) -> bool {
 fn field_of(value: &FieldValue) -> Field {
     Field {
         name: value.name.clone(),
-        value_type: value_type(&value.value),
+        value_type: value.value.value_type(),
         unit: value.unit.clone(),
         kinds: value.kinds,
         control: None,
         label: String::new(),
         description: String::new(),
-    }
-}
-
-const fn value_type(value: &Value) -> ValueType {
-    match value {
-        Value::Boolean(_) => ValueType::Boolean,
-        Value::Int32(_) => ValueType::Int32,
-        Value::Int64(_) => ValueType::Int64,
-        Value::Decimal(_) | Value::Double(_) => ValueType::Quantity,
-        Value::Text(_) => ValueType::Text,
-        Value::Instant(_) => ValueType::Instant,
-        Value::Date(_) => ValueType::Date,
-        Value::TimeOfDay(_) => ValueType::TimeOfDay,
-        Value::Duration(_) => ValueType::Duration,
-        Value::Member(_) => ValueType::Enumeration,
     }
 }
 

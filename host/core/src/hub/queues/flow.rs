@@ -157,7 +157,7 @@ impl Hub {
     ) -> Option<u64> {
         let rule = self.queues.rules.get(name)?.clone();
         let item = self.item();
-        let payload = queue::payload_text(payload);
+        let payload = String::from(payload);
         let table = self.queues.tables.entry(rule.name.clone()).or_default();
         if has_room(table, &rule, payload.len()) {
             return self.push_one(&rule, item, format!("{item:x}"), payload, None, now);

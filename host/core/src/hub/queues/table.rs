@@ -19,6 +19,8 @@ pub(super) struct Table {
     items: BTreeMap<Place, Held>,
     ids: BTreeMap<String, Place>,
     waiting: BTreeSet<Place>,
+    /// What is with somebody: few, in a queue that may be long.
+    leased: BTreeSet<Place>,
     /// When a lease or an item's time ends.
     ends: BTreeSet<(Timestamp, Place)>,
     /// What was acknowledged lately, by place.
@@ -143,6 +145,7 @@ impl Table {
             self.ends.remove(&(expires, place));
         }
         held.attempts += 1;
+        self.leased.insert(place);
         held.state = State::Leased { to: to.clone(), until };
         self.ends.insert((until, place));
     }
@@ -175,6 +178,7 @@ impl Table {
         self.bytes -= held.item.bytes();
         self.ids.remove(&held.item.id);
         self.waiting.remove(&place);
+        self.leased.remove(&place);
         let end = match &held.state {
             State::Leased { until, .. } => Some(*until),
             State::Waiting | State::Storing => held.item.expires,
@@ -203,6 +207,7 @@ impl Table {
         if let State::Leased { until, .. } = held.state {
             self.ends.remove(&(until, place));
             held.state = State::Waiting;
+            self.leased.remove(&place);
             self.wait(place);
         }
     }
@@ -219,11 +224,11 @@ impl Table {
 
     /// Everything that somebody has on lease.
     pub(super) fn of_consumer(&self, is_gone: impl Fn(&Jid) -> bool) -> Vec<Place> {
-        let leased = self.items.iter().filter(|(_, held)| match &held.state {
-            State::Leased { to, .. } => is_gone(to),
-            State::Storing | State::Waiting => false,
-        });
-        leased.map(|(place, _)| *place).collect()
+        let is_with = |place: &&Place| match self.items.get(place).map(|held| &held.state) {
+            Some(State::Leased { to, .. }) => is_gone(to),
+            Some(State::Storing | State::Waiting) | None => false,
+        };
+        self.leased.iter().filter(is_with).copied().collect()
     }
 
     /// Items of a table that dead-letters: the oldest makes room.

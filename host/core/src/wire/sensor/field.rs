@@ -161,18 +161,7 @@ fn with_flags(tag: Tag, field: &FieldValue, long: bool) -> Tag {
 
 fn element_and_text(value: &Value, profile: Profile) -> (&'static str, String) {
     let text = lexical::write(value);
-    let value_type = match value {
-        Value::Boolean(_) => ValueType::Boolean,
-        Value::Int32(_) => ValueType::Int32,
-        Value::Int64(_) => ValueType::Int64,
-        Value::Decimal(_) | Value::Double(_) => ValueType::Quantity,
-        Value::Text(_) => ValueType::Text,
-        Value::Instant(_) => ValueType::Instant,
-        Value::Date(_) => ValueType::Date,
-        Value::TimeOfDay(_) => ValueType::TimeOfDay,
-        Value::Duration(_) => ValueType::Duration,
-        Value::Member(_) => ValueType::Enumeration,
-    };
+    let value_type = value.value_type();
     // COMPAT: slixmpp skips the types that XEP-0323 v0.2 did not have.
     match (value_type, value) {
         (ValueType::Int32 | ValueType::Int64, _) if profile.v0_2 => ("numeric", text),
