@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc};
-use tombolo_core::model::bridge::{State, Why};
+use tombolo_core::model::bridge::{Granted, State, Why};
 use tombolo_core::model::{Action, Event, Secret, Timestamp, limits};
 
 use crate::program::{InstanceLimits, Program};
@@ -38,6 +38,8 @@ pub struct BridgeSettings {
     pub name: String,
     /// JSON, checked against the schema, secrets filled in.
     pub settings_json: String,
+    /// What it may open.
+    pub granted: Vec<Granted>,
     /// For each instance.
     pub limits: InstanceLimits,
     /// For everything random in the mapper; cut to 53 bits, which every guest language knows.

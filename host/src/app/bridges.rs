@@ -210,6 +210,7 @@ impl Bridges {
         let settings = BridgeSettings {
             name: name.to_owned(),
             settings_json: slot.config.settings.expose().to_string(),
+            granted: slot.config.granted(),
             limits: limits_of(&slot.config),
             seed: rand::random(),
             journal: self.journal.as_ref().map(|directory| directory.join(format!("{name}.jsonl"))),

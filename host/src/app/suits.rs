@@ -39,6 +39,7 @@ pub(crate) async fn trial(name: &str, bridge: &Bridge, package: &Package, state:
         state,
         connections: Vec::new(),
         requests: Vec::new(),
+        granted: bridge.granted(),
     };
     let started = match package.instantiate(limits(bridge)).await {
         Ok(mut instance) => instance.start(input).await.map(|_| ()),

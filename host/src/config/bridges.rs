@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tombolo_core::hub::Mirror;
+use tombolo_core::model::bridge::Granted;
 use tombolo_core::model::{Secret, limits};
 use tombolo_core::policy::{Grant, Grants, Scheme};
 use toml::de::DeValue;
@@ -38,6 +39,11 @@ impl Bridge {
     pub fn grants(&self, name: &str) -> Grants {
         let grants = self.endpoints.iter().map(|(name, endpoint)| (name.clone(), endpoint.grant.clone()));
         Grants::new(name, grants.collect())
+    }
+
+    /// The same for its mapper.
+    pub fn granted(&self) -> Vec<Granted> {
+        self.endpoints.keys().map(|name| Granted { name: name.clone(), url: None }).collect()
     }
 }
 

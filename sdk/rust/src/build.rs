@@ -2,7 +2,7 @@
 
 use crate::{
     Constraint, Decimal, Description, EndpointNeed, Failure, Field, FieldKinds, FieldNumber, Node, NodeNumber,
-    NodeState, Quality, Readout, ReasonCode, Sample, Value, ValueType,
+    NodeState, Quality, Readout, ReasonCode, Sample, StartInput, Value, ValueType,
 };
 
 impl Description {
@@ -26,6 +26,23 @@ impl EndpointNeed {
     pub fn required(name: &str, schemes: &[&str], purpose: &str) -> Self {
         let schemes = schemes.iter().map(|scheme| String::from(*scheme)).collect();
         Self { name: name.into(), schemes, required: true, purpose: purpose.into() }
+    }
+
+    /// An endpoint that the bridge does without if it is not granted.
+    pub fn optional(name: &str, schemes: &[&str], purpose: &str) -> Self {
+        Self { required: false, ..Self::required(name, schemes, purpose) }
+    }
+}
+
+impl StartInput {
+    /// Whether the operator granted an endpoint.
+    pub fn is_granted(&self, endpoint: &str) -> bool {
+        self.granted.iter().any(|granted| granted.name == endpoint)
+    }
+
+    /// The URL that peers reach an endpoint under, for listeners and what serves HTTP.
+    pub fn url_of(&self, endpoint: &str) -> Option<&str> {
+        self.granted.iter().find(|granted| granted.name == endpoint)?.url.as_deref()
     }
 }
 

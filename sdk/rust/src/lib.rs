@@ -35,7 +35,7 @@ pub mod actions {
 }
 
 pub use actions::{Action, Level, Report};
-pub use bindings::exports::tombolo::mapper::guest::{Description, EndpointNeed, StartInput, Why};
+pub use bindings::exports::tombolo::mapper::guest::{Description, EndpointNeed, Granted, StartInput, Why};
 pub use decimal::NotDecimal;
 pub use events::{Connection, Event, Read, Request, Write};
 #[doc(hidden)]

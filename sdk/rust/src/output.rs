@@ -58,6 +58,11 @@ impl Actions {
         }
     }
 
+    /// Queues one datagram to the peer, or the group, of a connection that carries datagrams.
+    pub fn send_datagram(&mut self, connection: Connection, bytes: impl Into<Vec<u8>>) {
+        self.push(Action::Send(Send { connection, bytes: bytes.into() }));
+    }
+
     /// Queues a datagram to an address that an event told.
     pub fn send_to(&mut self, connection: Connection, peer: &str, bytes: impl Into<Vec<u8>>) {
         self.push(Action::SendTo(SendTo { connection, peer: peer.into(), bytes: bytes.into() }));

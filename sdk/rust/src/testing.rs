@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Action, Actions, Connection, Event, Mapper, Node, Report, StartInput, State, Timestamp, Why};
+use crate::{Action, Actions, Connection, Event, Granted, Mapper, Node, Report, StartInput, State, Timestamp, Why};
 
 /// A mapper under test.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Harness<M> {
     /// The newest checkpoint.
     pub checkpoint: Option<State>,
     settings: String,
+    granted: Vec<Granted>,
     timers: BTreeMap<u64, Timestamp>,
 }
 
@@ -30,6 +31,7 @@ pub fn fresh(settings: &str) -> StartInput {
         state: None,
         connections: Vec::new(),
         requests: Vec::new(),
+        granted: Vec::new(),
     }
 }
 
@@ -41,9 +43,10 @@ impl<M: Mapper> Harness<M> {
 
     /// Any start.
     pub fn start(input: StartInput) -> Result<Self, String> {
-        let (now, settings, checkpoint) = (input.now, input.settings.clone(), input.state.clone());
+        let StartInput { now, settings, state, granted, .. } = input.clone();
         let (mapper, actions) = M::start(input)?;
-        let mut harness = Self { mapper, actions: Vec::new(), now, checkpoint, settings, timers: BTreeMap::new() };
+        let (actions_before, timers) = (Vec::new(), BTreeMap::new());
+        let mut harness = Self { mapper, actions: actions_before, now, checkpoint: state, settings, granted, timers };
         harness.keep(actions);
         Ok(harness)
     }
@@ -158,6 +161,7 @@ impl<M: Mapper> Harness<M> {
             state,
             connections: connections.into(),
             requests: requests.into(),
+            granted: self.granted.clone(),
             ..fresh(&self.settings)
         };
         let (mapper, actions) = M::start(input)?;

@@ -27,6 +27,7 @@ fn bridge(program: Arc<dyn Program>) -> (Bridge, Outputs) {
     let settings = BridgeSettings {
         name: "bench".to_owned(),
         settings_json: load::SETTINGS.to_owned(),
+        granted: Vec::new(),
         limits,
         seed: 1,
         secrets: Vec::new(),

@@ -93,8 +93,9 @@ pub(crate) fn opened(actions: &[Action]) -> Option<u64> {
 }
 
 pub(crate) fn input() -> StartInput {
-    let (state, connections, requests) = (None, Vec::new(), Vec::new());
-    StartInput { now: NOW, why: Why::Fresh, settings: SETTINGS.to_owned(), seed: 1, state, connections, requests }
+    let (state, connections, requests, granted) = (None, Vec::new(), Vec::new(), Vec::new());
+    let settings = SETTINGS.to_owned();
+    StartInput { now: NOW, why: Why::Fresh, settings, seed: 1, state, connections, requests, granted }
 }
 
 /// A mapper whose broker has accepted it and whose devices are known.

@@ -186,6 +186,18 @@ pub struct StartInput {
     pub connections: Vec<ConnectionId>,
     /// Not yet completed.
     pub requests: Vec<RequestId>,
+    /// What may be opened. Older recordings do not tell.
+    #[serde(default)]
+    pub granted: Vec<Granted>,
+}
+
+/// An endpoint that the operator granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// As the plugin asks for it.
+    pub name: String,
+    /// Of a listener and of what serves HTTP: the URL that peers reach it under.
+    pub url: Option<String>,
 }
 
 /// An endpoint that the operator is asked to grant.

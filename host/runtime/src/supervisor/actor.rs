@@ -8,7 +8,7 @@ use std::time::Instant as WallInstant;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Duration, Instant, sleep_until};
-use tombolo_core::model::bridge::{StartInput, State, Why};
+use tombolo_core::model::bridge::{Granted, StartInput, State, Why};
 use tombolo_core::model::{Action, Event, Timestamp, limits};
 
 use super::ledger::Ledger;
@@ -70,6 +70,7 @@ enum Next {
 struct Actor {
     name: Arc<str>,
     settings: String,
+    granted: Vec<Granted>,
     limits: InstanceLimits,
     seed: u64,
     program: Arc<dyn Program>,
@@ -95,6 +96,7 @@ impl Actor {
             log: Log::new(Arc::clone(&name)),
             name,
             settings: settings.settings_json,
+            granted: settings.granted,
             limits: settings.limits,
             seed: settings.seed,
             program,
@@ -162,6 +164,7 @@ impl Actor {
             state,
             connections: self.ledger.connections(),
             requests: self.ledger.requests(),
+            granted: self.granted.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::{NO_ACTIONS, Wat, clock, settings};
-use tombolo_core::model::bridge::{StartInput, State, Why};
+use tombolo_core::model::bridge::{Granted, StartInput, State, Why};
 use tombolo_core::model::{Event, Timestamp, limits};
 use tombolo_runtime::{
     BridgeSettings, Engine, Fault, Instance, InstanceLimits, Output, Package, PackageError, Program, spawn,
@@ -40,6 +40,7 @@ fn input() -> StartInput {
         state: None,
         connections: vec![1, 2],
         requests: vec![3],
+        granted: vec![Granted { name: "device".into(), url: None }],
     }
 }
 

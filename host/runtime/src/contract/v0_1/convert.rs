@@ -203,6 +203,7 @@ pub(super) fn start_input(from: b::StartInput) -> g::StartInput {
         state: from.state.map(|state| w::State { version: state.version, bytes: state.bytes }),
         connections: from.connections,
         requests: from.requests,
+        granted: from.granted.into_iter().map(|b::Granted { name, url }| g::Granted { name, url }).collect(),
     }
 }
 

@@ -88,7 +88,7 @@ impl Wat {
               (local.get $at))
             (func (export "tombolo:mapper/guest@0.1.0#describe") (result i32) {describe})
             (func (export "tombolo:mapper/guest@0.1.0#start")
-              (param i64 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {start})
+              (param i64 i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {start})
             (func (export "tombolo:mapper/guest@0.1.0#handle") (param i64 i32 i32) (result i32) {handle})
             (func (export "tombolo:mapper/guest@0.1.0#carry-over") (result i32) {carry_over})
             (func (export "tombolo:mapper/guest@0.1.0#stop") (param i64) (result i32) {stop})
@@ -209,6 +209,7 @@ pub fn settings() -> BridgeSettings {
     BridgeSettings {
         name: "home".into(),
         settings_json: "{}".into(),
+        granted: Vec::new(),
         limits: InstanceLimits::default(),
         seed: 1,
         secrets: Vec::new(),
