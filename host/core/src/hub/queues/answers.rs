@@ -1,10 +1,14 @@
 //! Looking into a queue and being told of it: what changes nothing in the queue.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use jid::Jid;
 
 use super::super::addresses::Peer;
 use super::super::{Asker, Hub};
 use super::no_item;
+use super::table::Table;
 use crate::model::limits;
 use crate::wire::paging::{self, Page};
 use crate::wire::queue::{self, Item};
@@ -24,12 +28,13 @@ impl Hub {
             self.answer(asker, Some(queue::looked(name, &[], None)));
             return Ok(());
         };
-        let shown: Vec<&Item> = table.shown_to(&caller.jid).collect();
         let answer = if ids.is_empty() {
-            part(name, &shown, page)?
+            part(name, table, &caller.jid, page)?
         } else {
-            let wanted: Vec<&Item> = shown.into_iter().filter(|item| ids.contains(&item.id)).collect();
-            queue::looked(name, fitting(&wanted), None)
+            let places: BTreeSet<_> = ids.iter().filter_map(|id| table.shown_place(id, &caller.jid)).collect();
+            let wanted: Vec<&Item> =
+                places.iter().filter_map(|place| table.get(*place)).map(|held| &held.item).collect();
+            queue::looked(name, wanted.get(..fitting(wanted.iter())).unwrap_or_default(), None)
         };
         self.answer(asker, Some(answer));
         Ok(())
@@ -81,34 +86,36 @@ fn own_address(caller: &Peer, jid: &str) -> Result<Peer, StanzaFault> {
     Ok(Peer { jid, at: caller.at.clone() })
 }
 
-/// The part that is wanted, as far as it fits into one answer.
-fn part(name: &str, shown: &[&Item], page: &Page) -> Result<minidom::Element, StanzaFault> {
-    let position = |id: &String| shown.iter().position(|item| item.id == *id).ok_or_else(no_item);
-    let start = page.after.as_ref().map(position).transpose()?.map_or(0, |index| index + 1);
-    let end = page.before.as_ref().filter(|id| !id.is_empty()).map(position).transpose()?.unwrap_or(shown.len());
+/// The part that is wanted, as far as it fits into one answer. Its index is told where it is known without counting.
+fn part(name: &str, table: &Table, who: &Jid, page: &Page) -> Result<minidom::Element, StanzaFault> {
+    let place = |id: &String| table.shown_place(id, who).ok_or_else(no_item);
+    let after = page.after.as_ref().map(place).transpose()?;
+    let before = page.before.as_ref().filter(|id| !id.is_empty()).map(place).transpose()?;
     let max = page.max.unwrap_or(usize::MAX).min(limits::QUEUE_PAGE_ITEMS_MAX);
-    let (first, rest) = match page.before {
-        Some(_) => (end.saturating_sub(max).max(start), end),
-        None => (start, end.min(start.saturating_add(max))),
+    let is_from_end = page.before.is_some();
+    let stretch = (after.map_or(Bound::Unbounded, Bound::Excluded), before.map_or(Bound::Unbounded, Bound::Excluded));
+    let mut items = table.shown_to(who, stretch, max, is_from_end);
+    match is_from_end {
+        true => _ = items.drain(..items.len() - fitting(items.iter().rev())),
+        false => items.truncate(fitting(items.iter())),
+    }
+    let count = table.count_shown_to(who);
+    let index = match (after, before) {
+        (None, None) if is_from_end => Some(count - items.len()),
+        (None, _) if !is_from_end => Some(0),
+        _ => None,
     };
-    let items = fitting(shown.get(first..rest.max(first)).unwrap_or_default());
     let id = |item: Option<&&Item>| item.map(|item| item.id.clone());
-    let place = paging::Place {
-        first: id(items.first()),
-        index: Some(first),
-        last: id(items.last()),
-        count: Some(shown.len()),
-    };
-    Ok(queue::looked(name, items, Some(&place)))
+    let place = paging::Place { first: id(items.first()), index, last: id(items.last()), count: Some(count) };
+    Ok(queue::looked(name, &items, Some(&place)))
 }
 
-/// As many items as fit into one answer: at least one, or nobody would come further.
-fn fitting<'a, 'b>(items: &'b [&'a Item]) -> &'b [&'a Item] {
+/// How many items fit into one answer: at least one, or nobody would come further.
+fn fitting<'a>(items: impl Iterator<Item = &'a &'a Item>) -> usize {
     let mut bytes = 0;
-    let fits = items.iter().enumerate().take_while(|(index, item)| {
+    let fits = items.enumerate().take_while(|(index, item)| {
         bytes += item.bytes();
         *index == 0 || bytes <= limits::ANSWER_BYTES_MAX
     });
-    let count = fits.count();
-    items.get(..count).unwrap_or(items)
+    fits.count()
 }

@@ -4,6 +4,7 @@
 //! place for ever: one that comes back waits where it was, before all that came later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jid::Jid;
 
@@ -12,6 +13,13 @@ use crate::wire::queue::{Death, Item};
 
 /// A place in a queue; larger ones came later.
 pub(super) type Place = u64;
+
+/// Some places of a queue, one after the other.
+pub(super) type Stretch = (Bound<Place>, Bound<Place>);
+
+/// The whole of it.
+#[cfg(test)]
+const ALL: Stretch = (Bound::Unbounded, Bound::Unbounded);
 
 /// The items of a queue.
 #[derive(Debug, Default)]
@@ -115,13 +123,38 @@ impl Table {
         Some(id)
     }
 
-    /// What waits, oldest first, and what this consumer has on lease.
-    pub(super) fn shown_to<'a>(&'a self, who: &'a Jid) -> impl DoubleEndedIterator<Item = &'a Item> {
-        self.items.values().filter_map(move |held| match &held.state {
-            State::Waiting => Some(&held.item),
-            State::Leased { to, .. } if to == who => Some(&held.item),
-            State::Storing | State::Leased { .. } => None,
-        })
+    /// Of what waits and what this consumer has on lease, in order: at most so many from the beginning of a stretch of places, or from its
+    /// end. However long the queue is, only what is on lease is looked through.
+    pub(super) fn shown_to(&self, who: &Jid, stretch: Stretch, max: usize, is_from_end: bool) -> Vec<&Item> {
+        let is_empty = matches!(stretch, (Bound::Excluded(after), Bound::Excluded(before)) if after >= before);
+        if is_empty {
+            return Vec::new();
+        }
+        let waiting = self.waiting.range(stretch).copied();
+        let leased = self.leased.range(stretch).copied().filter(|place| self.is_leased_to(*place, who));
+        let mut places: Vec<Place> = match is_from_end {
+            false => waiting.take(max).chain(leased.take(max)).collect(),
+            true => waiting.rev().take(max).chain(leased.rev().take(max)).collect(),
+        };
+        places.sort_unstable();
+        let surplus = places.len().saturating_sub(max);
+        places.drain(if is_from_end { 0..surplus } else { places.len() - surplus..places.len() });
+        places.iter().filter_map(|place| self.items.get(place)).map(|held| &held.item).collect()
+    }
+
+    /// How many items [`Table::shown_to`] shows in all.
+    pub(super) fn count_shown_to(&self, who: &Jid) -> usize {
+        self.waiting.len() + self.leased.iter().filter(|place| self.is_leased_to(**place, who)).count()
+    }
+
+    /// The place of an item, if it waits or this consumer has it on lease.
+    pub(super) fn shown_place(&self, id: &str, who: &Jid) -> Option<Place> {
+        let place = self.place_of(id)?;
+        (self.waiting.contains(&place) || self.is_leased_to(place, who)).then_some(place)
+    }
+
+    fn is_leased_to(&self, place: Place, who: &Jid) -> bool {
+        matches!(self.items.get(&place), Some(Held { state: State::Leased { to, .. }, .. }) if to == who)
     }
 
     /// Leases the oldest items that wait.
@@ -302,8 +335,15 @@ mod tests {
         let (mut table, one, other) = (table(), jid("one@x/1"), jid("other@x/1"));
         let leased = table.lease(2, usize::MAX, &one, Timestamp(10));
         assert_eq!(ids(&table, &leased), ["a", "b"]);
-        assert_eq!(table.shown_to(&other).map(|item| item.id.as_str()).collect::<Vec<_>>(), ["c"]);
-        assert_eq!(table.shown_to(&one).count(), 3);
+        let shown = |who: &Jid, stretch: Stretch, max: usize, is_from_end: bool| {
+            table.shown_to(who, stretch, max, is_from_end).iter().map(|item| item.id.clone()).collect::<String>()
+        };
+        assert_eq!((shown(&other, ALL, 9, false), table.count_shown_to(&other)), ("c".into(), 1));
+        assert_eq!((shown(&one, ALL, 9, false), table.count_shown_to(&one)), ("abc".into(), 3));
+        assert_eq!((shown(&one, ALL, 2, false), shown(&one, ALL, 2, true)), ("ab".into(), "bc".into()));
+        assert_eq!(shown(&one, (Bound::Excluded(1), Bound::Excluded(3)), 9, true), "b");
+        assert_eq!(shown(&one, (Bound::Excluded(2), Bound::Excluded(2)), 9, false), "", "nothing is between");
+        assert_eq!((table.shown_place("a", &other), table.shown_place("a", &one)), (None, Some(1)));
         assert_eq!(table.acknowledgeable(&["a".into()], &other), None);
         assert_eq!(table.acknowledgeable(&["a".into(), "c".into()], &one), Some(vec![1, 3]));
         assert_eq!(table.acknowledgeable(&["a".into(), "gone".into()], &one), None, "all or none");
