@@ -9,7 +9,9 @@
 //! | part | owns |
 //! |---|---|
 //! | [`entry`] | what the operator wrote: which nodes of which JID, and how to speak with it |
-//! | [`remote`] | where a remote is, whether it is met, when it is tried again; its jobs, some at a time |
+//! | [`remote`] | how far we are with a remote, and when it is tried again |
+//! | [`whereabouts`] | where it is, and in which generation it speaks |
+//! | [`jobs`] | what is asked of it, some at a time |
 //! | [`browse`] | which nodes it has |
 //! | [`learn`] | what it says of them: readouts, forms, subscriptions, and what comes unasked |
 //! | [`thing`] | what is known of one node; knows no stanza |
@@ -28,11 +30,13 @@
 
 mod browse;
 mod entry;
+mod jobs;
 mod learn;
 mod order;
 mod remote;
 mod show;
 mod thing;
+mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +46,7 @@ use super::Hub;
 use crate::model::{HOPS, Node, NodeReading, ORIGIN, Timestamp};
 
 pub use entry::Mirror;
-pub(super) use remote::Asked;
+pub(super) use jobs::Asked;
 use remote::Remote;
 use show::Show;
 pub(super) use thing::OFFLINE;

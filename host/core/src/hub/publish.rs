@@ -1,12 +1,13 @@
 //! Readings that are pushed without being asked for: the operator's `[[publish]]` sections at work.
 //!
-//! Owns which section names which node, the pace of each, and what is on its way and not confirmed ([`channel`]). A section that pushes to one
+//! Owns which section names which node, the pace of each, and what is on its way and not confirmed ([`parcels`], by [`channel`]). A section that pushes to one
 //! JID pushes only what that JID may read, looked at again whenever something is sent; for presence, nodes and rooms the section itself
 //! is the permission. What was promised (a reading with a receipt, and every message with a promise) outlives a restart; it is let go when it is
 //! confirmed, refused for good, or displaced in a full channel.
 
 mod channel;
 mod messages;
+mod parcels;
 mod presence;
 mod pubsub;
 mod room;
@@ -18,19 +19,15 @@ use std::sync::Arc;
 use jid::{BareJid, Jid};
 use minidom::Element;
 
+use super::Hub;
 use super::addresses::Peer;
-use super::asks::Answered;
 use super::registry::NodeKey;
 use super::timers::Timer;
-use super::{Hub, Output};
 use crate::model::{Event, Field, NodeReading, NodeRef, Reading, Timestamp, limits};
 use crate::wire::sensor;
 
-use channel::{Channel, Lane, Parcel, Record};
+use channel::{Channel, Lane};
 pub use rule::{How, Promise, RoomRule, Rule};
-
-/// How names of records begin.
-const RECORDS: &str = "publish/";
 
 /// All sections, and what is on its way because of them.
 #[derive(Debug, Default)]
@@ -112,25 +109,6 @@ impl Publisher {
 }
 
 impl Hub {
-    /// Takes up what was on its way when an earlier run ended.
-    pub(super) fn restore_publications(&mut self) {
-        let kept = self.config.kept.range(RECORDS.to_owned()..).take_while(|(name, _)| name.starts_with(RECORDS));
-        let parcels: Vec<_> = kept
-            .filter_map(|(name, bytes)| {
-                let number = u64::from_str_radix(name.strip_prefix(RECORDS)?, 16).ok()?;
-                Some((number, Record::read(bytes)?))
-            })
-            .collect();
-        for (number, (channel, parcel)) in parcels.into_iter().collect::<BTreeMap<_, _>>() {
-            let lane_number = self.item();
-            let Some(lane) = self.publisher.lane_of(&channel, lane_number) else { continue };
-            self.publisher.parcels.insert(number, lane);
-            if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
-                lane.put(number, parcel);
-            }
-        }
-    }
-
     /// Other sections are in force: channels that none leads to any more are given up, rooms are left and entered.
     pub fn publish_changed(&mut self, rules: Vec<Rule>, now: Timestamp) {
         self.now = now;
@@ -163,35 +141,12 @@ impl Hub {
         named.map(|(key, entry)| (key, entry.bridge.to_string(), entry.node.number)).collect()
     }
 
-    /// Gives up what no section wants sent any more.
-    fn close_channels(&mut self) {
-        let publisher = &self.publisher;
-        let closed = publisher.lanes_where(|channel| publisher.rule_of(channel).is_none());
-        for lane in closed {
-            let Some(lane) = self.publisher.lanes.remove(&lane) else { continue };
-            self.publisher.channels.remove(&lane.channel);
-            for (number, parcel) in lane.parcels {
-                self.publisher.parcels.remove(&number);
-                self.forget_parcel(number, &parcel);
-            }
-        }
-    }
-
     /// The session is a new one: what was under way is sent again, rooms are entered again.
     pub(super) fn publisher_online(&mut self, now: Timestamp) {
         self.publisher.is_online = true;
         self.publisher.asked.clear();
         self.enter_all(now);
         self.renew_channels(|_| true, now);
-    }
-
-    fn renew_channels(&mut self, is_so: impl Fn(&Channel) -> bool, now: Timestamp) {
-        for lane in self.publisher.lanes_where(is_so) {
-            if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
-                lane.renew();
-            }
-            self.pump(lane, now);
-        }
     }
 
     /// Publishes a report by every section that names its node; gives the items of what has to be durable.
@@ -317,195 +272,5 @@ impl Hub {
     /// A recipient, who hears us from our own address.
     fn reader(&self, to: &Jid) -> Peer {
         Peer { jid: to.clone(), at: self.config.component.clone().map(Jid::from) }
-    }
-
-    /// Puts a publication on its way; gives its item if it is kept.
-    fn post(&mut self, channel: Channel, payload: Element, is_kept: bool, now: Timestamp) -> Option<u64> {
-        if String::from(&payload).len() > limits::PUBLICATION_BYTES_MAX {
-            let reason = format!("a reading is larger than {} bytes", limits::PUBLICATION_BYTES_MAX);
-            self.lost(&channel, reason);
-            return None;
-        }
-        let (number, lane_number) = (self.item(), self.item());
-        let is_full = self.publisher.parcels.len() >= limits::PARCELS_MAX;
-        let Some(lane) = self.publisher.lane_of(&channel, lane_number).filter(|_| !is_full) else {
-            self.lost(&channel, "too much is on its way".to_owned());
-            return None;
-        };
-        let parcel = Parcel { payload, is_kept, holder: None };
-        self.keep_parcel(number, &channel, &parcel, Some(number));
-        self.publisher.parcels.insert(number, lane);
-        let displaced = self.publisher.lanes.get_mut(&lane).and_then(|lane| lane.put(number, parcel));
-        if let Some(displaced) = displaced {
-            self.give_up(displaced, "more waits for it than is kept");
-        }
-        self.pump(lane, now);
-        is_kept.then_some(number)
-    }
-
-    fn keep_parcel(&mut self, number: u64, channel: &Channel, parcel: &Parcel, item: Option<u64>) {
-        if parcel.is_kept {
-            let bytes = Some(Record::of(channel, parcel).to_bytes());
-            self.outputs.push_back(Output::Keep { item, name: format!("{RECORDS}{number:x}"), bytes });
-        }
-    }
-
-    fn forget_parcel(&mut self, number: u64, parcel: &Parcel) {
-        if parcel.is_kept {
-            self.outputs.push_back(Output::Keep { item: None, name: format!("{RECORDS}{number:x}"), bytes: None });
-        }
-    }
-
-    /// Sends what may be sent.
-    fn pump(&mut self, lane_number: u64, now: Timestamp) {
-        while self.publisher.is_online {
-            let Some(lane) = self.publisher.lanes.get(&lane_number) else { return };
-            let Some(number) = lane.next(now) else { break };
-            if !self.may_still(lane, number) {
-                self.give_up(number, "its reader may not read it any more");
-                continue;
-            }
-            let Ok(to) = self.dispatch(lane_number, number) else { break };
-            if let Some(lane) = self.publisher.lanes.get_mut(&lane_number) {
-                lane.sent(number, to, now);
-            }
-        }
-        self.arm(lane_number);
-    }
-
-    /// Whether the rules still let its reader read what is in a parcel.
-    fn may_still(&self, lane: &Lane, number: u64) -> bool {
-        let (Some(reader), Some(parcel)) = (lane.channel.reader(), lane.parcels.get(&number)) else { return true };
-        let access = self.config.policy.of(&reader);
-        let readings = match sensor::Answer::parse(&parcel.payload).map(|answer| answer.progress) {
-            Some(sensor::Progress::Data { readings, .. }) => readings,
-            _ => Vec::new(),
-        };
-        readings.iter().all(|reading| {
-            let permit = reading.node.as_ref().and_then(|node| access.read(node).ok());
-            permit.is_some_and(|permit| reading.fields.iter().all(|field| permit.covers(&field.name)))
-        })
-    }
-
-    /// Sends a parcel in the way of its channel; gives who has to confirm it.
-    fn dispatch(&mut self, lane_number: u64, number: u64) -> Result<Option<Jid>, NotNow> {
-        let lane = self.publisher.lanes.get(&lane_number).ok_or(NotNow)?;
-        let (channel, parcel) = (lane.channel.clone(), lane.parcels.get(&number).ok_or(NotNow)?.clone());
-        match &channel {
-            Channel::Receipts(to) => Ok(self.send_for_receipt(to, number, parcel)),
-            Channel::Acknowledged(to, ns) => self.send_acknowledged(to, ns, number, parcel),
-            Channel::Assured(to, ns) => self.send_assured(to, ns, number, parcel),
-            Channel::Node(service, node) => self.send_to_node(service.as_ref(), node, number, parcel),
-            Channel::Room(room) => self.send_to_room(room, number, parcel),
-        }
-    }
-
-    fn arm(&mut self, lane_number: u64) {
-        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
-        let due = lane.due();
-        if due == lane.timer {
-            return;
-        }
-        if let Some(at) = std::mem::replace(&mut lane.timer, due) {
-            self.timers.cancel(at, Timer::Lane(lane_number));
-        }
-        if let Some(at) = due {
-            self.timers.set(at, Timer::Lane(lane_number));
-        }
-    }
-
-    /// Something should have been confirmed, or a channel may be tried again.
-    pub(super) fn lane_due(&mut self, lane_number: u64, now: Timestamp) {
-        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
-        lane.timer = None;
-        let channel = lane.channel.clone();
-        let (again, given_up) = lane.overdue(now);
-        if let (Channel::Room(room), false) = (&channel, again.is_empty()) {
-            // Said again it might be heard twice: whether we are still inside comes first.
-            self.room_lost(room, "does not give back what we say", now);
-            return self.arm(lane_number);
-        }
-        for number in given_up {
-            self.give_up(number, "nobody confirms it");
-        }
-        for number in again {
-            if let Ok(to) = self.dispatch(lane_number, number)
-                && let Some(lane) = self.publisher.lanes.get_mut(&lane_number)
-            {
-                lane.sent(number, to, now);
-            }
-        }
-        self.pump(lane_number, now);
-    }
-
-    /// The answer to a publication of ours, which is an iq; false: it is none.
-    pub(super) fn parcel_answered(&mut self, id: &str, from: Option<&Jid>, outcome: &Answered, now: Timestamp) -> bool {
-        let named = |prefix: char| u64::from_str_radix(id.strip_prefix(prefix)?, 16).ok();
-        let is_delivery = named('d').is_some();
-        let Some(number) = named('p').or_else(|| named('d')) else { return false };
-        let Some(lane_number) = self.publisher.parcels.get(&number).copied() else { return false };
-        let is_own = self.is_own(from);
-        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return false };
-        let is_answerer = lane.flight(number).is_some_and(|flight| match &flight.to {
-            Some(to) => from == Some(to),
-            None => is_own,
-        });
-        let is_held = lane.parcels.get(&number).is_some_and(|parcel| parcel.holder.is_some());
-        if !is_answerer || is_held != is_delivery {
-            return true;
-        }
-        let is_assured = matches!(lane.channel, Channel::Assured(..));
-        match outcome {
-            Ok(_) if is_assured && !is_delivery => self.kept_by_peer(lane_number, number, from, now),
-            Ok(_) => self.confirmed(number, now),
-            Err(fault) => self.refused(lane_number, number, fault, now),
-        }
-        true
-    }
-
-    /// A publication arrived.
-    fn confirmed(&mut self, number: u64, now: Timestamp) {
-        let Some(lane_number) = self.publisher.parcels.remove(&number) else { return };
-        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
-        lane.succeeded();
-        let parcel = lane.take(number);
-        if std::mem::take(&mut lane.is_told) {
-            let about = lane.channel.describe();
-            self.outputs.push_back(Output::Trouble { about, reason: None });
-        }
-        if let Some(parcel) = parcel {
-            self.forget_parcel(number, &parcel);
-        }
-        self.pump(lane_number, now);
-    }
-
-    /// A publication will never arrive.
-    fn give_up(&mut self, number: u64, why: &str) {
-        let Some(lane_number) = self.publisher.parcels.remove(&number) else { return };
-        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
-        let parcel = lane.take(number);
-        self.publisher.given_up += 1;
-        self.trouble(lane_number, format!("a reading was given up: {why}"));
-        if let Some(parcel) = parcel {
-            self.forget_parcel(number, &parcel);
-        }
-    }
-
-    /// A publication was not even put on its way.
-    fn lost(&mut self, channel: &Channel, reason: String) {
-        self.publisher.given_up += 1;
-        match self.publisher.channels.get(channel).copied() {
-            Some(lane) => self.trouble(lane, reason),
-            None => self.outputs.push_back(Output::Trouble { about: channel.describe(), reason: Some(reason) }),
-        }
-    }
-
-    /// Tells the operator, once until something comes through.
-    fn trouble(&mut self, lane_number: u64, reason: String) {
-        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
-        if !std::mem::replace(&mut lane.is_told, true) {
-            let about = lane.channel.describe();
-            self.outputs.push_back(Output::Trouble { about, reason: Some(reason) });
-        }
     }
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use jid::{BareJid, Jid};
 use minidom::Element;
 
-use super::remote::{Job, Remote};
+use super::jobs::Job;
+use super::remote::Remote;
 use super::thing::{Thing, extras, state_of};
 use super::{Hub, Provenance};
 use crate::hub::asks::Answered;

@@ -8,7 +8,8 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 
 use super::browse::batch;
-use super::remote::{Job, Remote};
+use super::jobs::Job;
+use super::remote::Remote;
 use super::thing::Thing;
 use crate::hub::Hub;
 use crate::hub::asks::{Answered, Purpose};

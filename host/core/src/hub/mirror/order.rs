@@ -6,7 +6,8 @@
 use jid::BareJid;
 
 use super::entry::Mirror;
-use super::remote::{Job, Remote};
+use super::jobs::Job;
+use super::remote::Remote;
 use super::thing::Thing;
 use crate::hub::Hub;
 use crate::hub::asks::Answered;

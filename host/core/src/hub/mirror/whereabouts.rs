@@ -1,0 +1,177 @@
+//! Where a remote is: its presence, the choice of the resource that we deal with, and of the generation that we speak with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jid::{BareJid, Jid};
+
+use super::jobs::{Job, is_unreachable};
+use super::remote::{Peer, Remote};
+use crate::hub::asks::Answered;
+use crate::hub::{Contact, Hub};
+use crate::model::{Timestamp, limits};
+use crate::wire::Dialect;
+use crate::wire::discovery::Info;
+use crate::wire::stanza::{Availability, Presence, presence};
+
+impl Hub {
+    /// Asks to see its presence, where we do not see it, and meets it where it needs none.
+    pub(super) fn approach(&mut self, jid: &BareJid, now: Timestamp) {
+        if self.me().is_none() || !self.mirrors.remotes.contains_key(jid) {
+            return;
+        }
+        let contact = self.contact(jid);
+        if !self.is_our_account(jid) && !self.friends.sees(&contact) {
+            self.show_presence(Availability::Subscribe, &jid.clone().into());
+        }
+        self.meet(jid, now);
+    }
+
+    fn contact(&self, jid: &BareJid) -> Contact {
+        Contact { jid: jid.clone(), at: self.config.component.clone() }
+    }
+
+    /// Presence for a remote, from the concentrator's address.
+    fn show_presence(&mut self, what: Availability, to: &Jid) {
+        let caps = (what == Availability::Available).then(|| self.caps().to_element());
+        let at = self.config.component.clone().map(Jid::from);
+        self.send_from(at.as_ref(), presence(what, Some(to), caps));
+    }
+
+    /// Where to find it: ourselves at our own address, a domain at its own; everybody else where presence says, each resource in turn.
+    fn whereabouts(&self, jid: &BareJid, remote: &Remote) -> Option<Jid> {
+        if self.is_our_account(jid) {
+            return self.me();
+        }
+        let by_presence = remote.here.keys().find(|jid| !remote.unsuitable.contains(*jid)).cloned();
+        let is_domain = jid.node().is_none();
+        by_presence.or_else(|| is_domain.then(|| jid.clone().into()).filter(|jid| !remote.unsuitable.contains(jid)))
+    }
+
+    /// Begins with it, if it can be found and we have not begun.
+    pub(super) fn meet(&mut self, jid: &BareJid, now: Timestamp) {
+        let Some(remote) = self.mirrors.remotes.get(jid).filter(|remote| remote.peer.is_none()) else { return };
+        let Some(address) = self.whereabouts(jid, remote).filter(|_| remote.retry_at.is_none()) else { return };
+        let contact = self.contact(jid);
+        if !self.is_our_account(jid) && !self.friends.is_shown(&contact) {
+            // It sees whether we are here, and from our capabilities who we are.
+            self.show_presence(Availability::Available, &address);
+        }
+        let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
+        remote.peer = Some(Peer {
+            address,
+            dialect: Dialect::Nf,
+            is_met: false,
+            is_concentrator: false,
+            has_events: false,
+            has_control: false,
+            subscriptions: BTreeMap::new(),
+            polled: BTreeSet::new(),
+            sources: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            browsing: 0,
+            is_patchy: false,
+        });
+        remote.queue.push_back(Job::Disco);
+        self.ask_more(jid, now);
+    }
+
+    /// Presence of a remote.
+    pub(in crate::hub) fn remote_presence(&mut self, from: &Jid, what: &Presence, now: Timestamp) {
+        let jid = from.to_bare();
+        if self.is_our_account(&jid) || !self.mirrors.remotes.contains_key(&jid) {
+            return;
+        }
+        match what {
+            Presence::Available { caps } => {
+                self.remote_here(&jid, from, caps.as_ref().map(|caps| caps.ver.clone()), now)
+            }
+            Presence::Unavailable => self.remote_gone(&jid, from, now),
+            Presence::Unsubscribed => {
+                if let Some(remote) = self.mirrors.remotes.get_mut(&jid) {
+                    remote.is_refused = true;
+                }
+                self.remote_gone(&jid, &jid.clone().into(), now);
+            }
+            Presence::Subscribed => {
+                if let Some(remote) = self.mirrors.remotes.get_mut(&jid) {
+                    remote.is_refused = false;
+                }
+            }
+            Presence::Subscribe | Presence::Unsubscribe | Presence::Probe | Presence::Error | Presence::Other => {}
+        }
+    }
+
+    fn remote_here(&mut self, jid: &BareJid, from: &Jid, ver: Option<String>, now: Timestamp) {
+        let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
+        remote.is_refused = false;
+        if remote.here.len() >= limits::MIRROR_ENTRIES_MAX && !remote.here.contains_key(from) {
+            return;
+        }
+        let before = remote.here.insert(from.clone(), ver.clone());
+        let is_other = before.as_ref() != Some(&ver);
+        let is_peer = remote.peer.as_ref().is_some_and(|peer| peer.address == *from);
+        match (is_peer, is_other) {
+            (true, true) if before.is_some() => self.lose(jid, "The thing came back as another.", now),
+            // It may have been started again without its server saying so.
+            (true, _) => self.renew(jid, now),
+            (false, true) => _ = remote.unsuitable.remove(from),
+            (false, false) => {}
+        }
+        if let Some(remote) = self.mirrors.remotes.get_mut(jid).filter(|remote| remote.peer.is_none()) {
+            (remote.attempts, remote.retry_at) = (0, None);
+        }
+        self.meet(jid, now);
+    }
+
+    fn remote_gone(&mut self, jid: &BareJid, from: &Jid, now: Timestamp) {
+        let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
+        let is_gone = |address: &Jid| from.is_bare() || address == from;
+        remote.here.retain(|address, _| !is_gone(address));
+        remote.unsuitable.retain(|address| !is_gone(address));
+        if remote.peer.as_ref().is_some_and(|peer| is_gone(&peer.address)) {
+            self.lose(jid, "The thing went offline.", now);
+            self.meet(jid, now);
+        }
+    }
+
+    /// What it is and can do.
+    pub(super) fn discovered(&mut self, jid: &BareJid, outcome: Answered, now: Timestamp) {
+        let generations = self.entries_of(jid).first().map_or_else(Vec::new, |entry| entry.generations.clone());
+        let info = match outcome {
+            Ok(payload) => payload.as_ref().map(Info::parse).unwrap_or_default(),
+            Err(fault) if is_unreachable(&fault) => {
+                return self.lose_for_a_while(jid, "The thing does not answer.", now);
+            }
+            Err(_) => Info::default(),
+        };
+        let has = |ns: &str| info.features.iter().any(|feature| feature == ns);
+        let speaks = |dialect: &Dialect| {
+            has(dialect.sensor_ns())
+                || has(dialect.control_ns())
+                || has(dialect.concentrator_ns())
+                || has(dialect.events_ns())
+        };
+        let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
+        let Some(peer) = &mut remote.peer else { return };
+        let Some(dialect) = generations.into_iter().find(speaks) else {
+            let address = peer.address.clone();
+            remote.unsuitable.insert(address);
+            return self.not_this_one(jid, now);
+        };
+        (peer.dialect, peer.is_met) = (dialect, true);
+        peer.is_concentrator = has(dialect.concentrator_ns());
+        (peer.has_events, peer.has_control) = (has(dialect.events_ns()), has(dialect.control_ns()));
+        remote.renew_at = Some(now.plus_ms(limits::MIRROR_RENEW_MS));
+        self.begin_browse(jid);
+    }
+
+    /// Another resource may do; if none does, all are looked at again later.
+    fn not_this_one(&mut self, jid: &BareJid, now: Timestamp) {
+        self.lose(jid, "The thing speaks nothing that we know.", now);
+        self.meet(jid, now);
+        if let Some(remote) = self.mirrors.remotes.get_mut(jid).filter(|remote| remote.peer.is_none()) {
+            remote.retry_after(now);
+            self.set_alarm(jid, now);
+        }
+    }
+}
