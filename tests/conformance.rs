@@ -7,8 +7,19 @@ use std::path::{Path, PathBuf};
 use tombolo_tests::script;
 
 /// Features of the specification that must have scripts.
-const AREAS: &[&str] =
-    &["chat", "commands", "component", "concentrator", "control", "discovery", "events", "http", "patterns", "sensor"];
+const AREAS: &[&str] = &[
+    "chat",
+    "commands",
+    "component",
+    "concentrator",
+    "control",
+    "discovery",
+    "events",
+    "http",
+    "patterns",
+    "queues",
+    "sensor",
+];
 
 fn scripts(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
@@ -180,6 +191,11 @@ fn http() {
 #[test]
 fn patterns() {
     run("patterns");
+}
+
+#[test]
+fn queues() {
+    run("queues");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tombolo_core::model::{
     Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
     Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, Rule, Share};
+use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
 use tombolo_core::wire::pubsub::NodeConfig;
 use tombolo_core::wire::{Dialect, lexical, stanza};
 
@@ -99,6 +99,8 @@ struct Stage {
     id: String,
     /// Nodes that a script added.
     added: Vec<Node>,
+    /// Those of the operator.
+    queues: Vec<QueueRule>,
 }
 
 impl Stage {
@@ -125,6 +127,7 @@ impl Stage {
             request: 0,
             id: String::new(),
             added: Vec::new(),
+            queues: Vec::new(),
         };
         stage.start()?;
         Ok(stage)
@@ -141,6 +144,7 @@ impl Stage {
             first_item: self.now.0.unsigned_abs(),
             kept: self.kept.clone(),
             http: http()?,
+            queues: self.queues.clone(),
             ..HubConfig::default()
         };
         self.hub = Hub::new(config);
@@ -232,6 +236,10 @@ impl Stage {
             ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
             ["service", "fails", text @ ..] => self.grant(Err(text.join(" "))),
             ["publish", how @ ..] => self.hub.publish_changed(vec![publish(how)?], self.now),
+            ["queue", name, more @ ..] => {
+                self.queues.push(queue(name, more)?);
+                self.hub.queues_changed(self.queues.clone(), self.now);
+            }
             ["durable"] => self.durable(),
             ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
             [who, "bounces", condition] => self.bounce(who, condition)?,
@@ -517,6 +525,29 @@ fn publish(how: &[&str]) -> Result<PublishRule, String> {
         _ => return Err("no such way to publish".to_owned()),
     };
     Ok(PublishRule { share: Share::new(&["home/*"], &["*"]), how, dialect: Dialect::Nf, interval_us_min: 0 })
+}
+
+/// A queue of two items, from which an item is leased for 30 s, twice; Alice and Bob may push, Alice may pull, and `home` does what it can
+/// where the script says so.
+fn queue(name: &str, more: &[&str]) -> Result<QueueRule, String> {
+    let (dead, bridges) = match more {
+        [] => (None, Vec::new()),
+        ["dead", grave] => (Some((*grave).to_owned()), Vec::new()),
+        ["for", BRIDGE] => (None, vec![BRIDGE.to_owned()]),
+        _ => return Err("no such queue".to_owned()),
+    };
+    let people = |names: &[&str]| names.iter().map(|name| Glob::new(&format!("{name}@example.org"))).collect();
+    Ok(QueueRule {
+        name: name.to_owned(),
+        capacity: 2,
+        expire_ms: None,
+        lease_ms: 30_000,
+        attempts_max: 2,
+        dead,
+        providers: people(&["alice", "bob"]),
+        consumers: people(&["alice"]),
+        bridges,
+    })
 }
 
 /// The service with its bridge in this state.
