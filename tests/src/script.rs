@@ -536,7 +536,7 @@ fn queue(name: &str, more: &[&str]) -> Result<QueueRule, String> {
         ["for", BRIDGE] => (None, vec![BRIDGE.to_owned()]),
         _ => return Err("no such queue".to_owned()),
     };
-    let people = |names: &[&str]| names.iter().map(|name| Glob::new(&format!("{name}@example.org"))).collect();
+    let people = |names: &[&str]| names.iter().map(|name| Glob::new(format!("{name}@example.org"))).collect();
     Ok(QueueRule {
         name: name.to_owned(),
         capacity: 2,
