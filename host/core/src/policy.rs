@@ -13,7 +13,10 @@ pub mod share;
 
 pub use access::{Access, May, Policy, Rule};
 pub use glob::Glob;
-pub use grant::{ConnectPermit, Grant, GrantError, Grants, Refusal, Scheme};
+pub use grant::{
+    AddressRange, Carrier, ConnectPermit, Grant, GrantError, Grants, Group, GroupPermit, Interface, ListenPermit,
+    Listener, Permit, Refusal, RequestPermit, Scheme, Target,
+};
 pub use http::{HttpError, HttpRule, HttpTarget, Ways, path_of};
 pub use permit::{ControlPermit, Denial, ReadPermit, SeePermit};
 pub use queue::QueueRule;

@@ -9,7 +9,7 @@ use std::fmt;
 use jid::BareJid;
 
 use super::glob::Glob;
-use super::grant::{ConnectPermit, Grant, GrantError, Scheme};
+use super::grant::{ConnectPermit, GrantError, Scheme, Target};
 
 /// The section as complaints and the log name it.
 const SECTION: &str = "[[http]]";
@@ -17,7 +17,7 @@ const SECTION: &str = "[[http]]";
 /// Where requests go: an endpoint and what its paths begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
-    grant: Grant,
+    place: ConnectPermit,
     /// Without a slash at its end.
     base: String,
 }
@@ -47,11 +47,11 @@ impl HttpTarget {
             _ => return Err(wrong()),
         };
         let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
-        let grant = match Grant::of(scheme, authority, url) {
+        let place = match Target::of(scheme, authority, url) {
             Err(GrantError::Form(_)) => return Err(wrong()),
-            grant => grant?,
+            place => place?,
         };
-        Ok(Self { grant, base: plain(path)? })
+        Ok(Self { place: ConnectPermit::to(&place).ok_or_else(wrong)?, base: plain(path)? })
     }
 }
 
@@ -89,7 +89,7 @@ impl HttpRule {
     /// The connection that a request may use.
     pub fn permit(&self) -> ConnectPermit {
         let name = if self.path.is_empty() { "/" } else { &self.path };
-        self.target.grant.permit(SECTION, name)
+        self.target.place.clone().held_by(SECTION, name)
     }
 
     /// What is below this rule's path: empty, or with a slash at its beginning.
