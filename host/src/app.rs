@@ -42,7 +42,7 @@ use catalog::{Catalog, Loaded};
 use changes::Reloaded;
 use http::Fetched;
 use outbox::Outbox;
-pub(crate) use suits::{complaints, trial};
+pub(crate) use suits::{complaints, endpoint_example, trial, unlikely};
 
 /// Inputs of one kind that may wait for the loop; then their senders wait.
 const WAITING_INPUTS_MAX: usize = 256;

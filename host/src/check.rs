@@ -1,6 +1,6 @@
 //! Whether a configuration would work: plugins, their settings and their grants, looked at without starting anything.
 
-use crate::app::{complaints, trial};
+use crate::app::{complaints, trial, unlikely};
 use crate::config::{Bridge, Config, Xmpp};
 use crate::reload::plugin_files;
 use tombolo_core::hub::How;
@@ -43,11 +43,7 @@ pub async fn check(config: &Config) -> Result<Findings, EngineError> {
                 findings
                     .problems
                     .extend(complaints.iter().map(|problem| format!("{}:{problem}", config.file.display())));
-                let needs = &package.description.endpoints;
-                let unknown = bridge.endpoints.keys().filter(|name| !needs.iter().any(|need| need.name == **name));
-                findings
-                    .notes
-                    .extend(unknown.map(|name| format!("{at}: the plugin does not ask for the endpoint `{name}`")));
+                findings.notes.extend(unlikely(bridge, &package).iter().map(|note| format!("{at}: {note}")));
             }
             Err(reason) => findings.problems.push(format!("{at}: {}: {reason}", file.display())),
         }

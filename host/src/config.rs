@@ -10,8 +10,10 @@ mod account;
 mod allow;
 mod bridges;
 mod document;
+mod endpoints;
 mod error;
 mod http;
+mod keys;
 mod mirror;
 mod pem;
 mod publish;
@@ -29,9 +31,11 @@ use tombolo_core::policy::{Glob, HttpRule, Policy, QueueRule, Rule};
 use toml::de::DeTable;
 
 pub use account::{Client, Xmpp, XmppComponent};
-pub use bridges::{Bridge, Endpoint, Limits, Settings};
+pub use bridges::{Bridge, Limits, Settings};
 pub use document::Line;
+pub use endpoints::Endpoint;
 pub use error::{ConfigError, Problem};
+pub use keys::{Key, Keys, Psk};
 pub use pem::{Identity, Pem};
 pub(crate) use suggest::hint;
 

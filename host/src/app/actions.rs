@@ -5,6 +5,7 @@
 
 use tombolo_core::model::bridge::ConnectionId;
 use tombolo_core::model::{Action, Event, Failure, ReasonCode};
+use tombolo_core::policy::{Carrier, Permit};
 use tombolo_runtime::{BridgeOutput, Output};
 
 use super::{App, now};
@@ -52,8 +53,11 @@ impl App {
         let Some(slot) = self.bridges.get(bridge) else { return };
         let Some(running) = &slot.running else { return };
         let mailbox = running.bridge.mailbox();
-        match slot.grants.check(endpoint, target) {
-            Ok(permit) => self.transport.open(connection, permit, slot.tls(endpoint), mailbox),
+        match slot.grants.open(endpoint, target) {
+            Ok(Permit::Connect(permit)) if permit.scheme().carrier() == Carrier::Stream => {
+                self.transport.open(connection, permit, slot.tls(endpoint), mailbox)
+            }
+            Ok(_) => self.transport.refuse(bridge, connection, not_supported("endpoints of this kind"), mailbox),
             Err(refusal) => {
                 tracing::warn!(bridge, endpoint, reason = %refusal, "endpoint refused");
                 self.transport.refuse(

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::{Event, limits};
-use tombolo_core::policy::grant::Grants;
+use tombolo_core::policy::{Grant, Grants};
 use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, Package, Program, spawn, system_clock};
 
 use super::suits::{complaints, limits as limits_of, secrets};
@@ -294,5 +294,8 @@ fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<Str
         let client = transport.tls(material).map_err(|error| format!("endpoints.{name}: {error}"))?;
         Ok((name.clone(), client))
     };
-    config.endpoints.iter().filter(|(_, endpoint)| endpoint.scheme.is_tls()).map(of).collect()
+    let is_client = |endpoint: &config::Endpoint| {
+        matches!(endpoint.grant, Grant::Connect { .. }) && endpoint.grant.schemes().iter().any(|scheme| scheme.is_tls())
+    };
+    config.endpoints.iter().filter(|(_, endpoint)| is_client(endpoint)).map(of).collect()
 }

@@ -8,9 +8,10 @@ use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 use tombolo_core::model::bridge::{EndpointNeed, StartInput, State, Why};
 use tombolo_core::model::{Secret, Timestamp};
+use tombolo_core::policy::Grant;
 use tombolo_runtime::{InstanceLimits, Package, Program};
 
-use crate::config::{Bridge, Problem, hint};
+use crate::config::{Bridge, Endpoint, Problem, hint};
 
 /// What the operator's section lacks for the plugin.
 pub(crate) fn complaints(name: &str, bridge: &Bridge, package: &Package) -> Vec<Problem> {
@@ -80,13 +81,54 @@ pub(crate) fn limits(bridge: &Bridge) -> InstanceLimits {
 }
 
 fn missing_endpoint(name: &str, bridge: &Bridge, need: &EndpointNeed) -> Problem {
-    let scheme = need.schemes.first().map_or("tcp", String::as_str);
     let what = format!(
-        "needs the endpoint `{endpoint}` ({purpose}), which is not granted; write\n[bridges.{name}.endpoints]\n{endpoint} = {{ connect = \"{scheme}://HOST\" }}",
+        "needs the endpoint `{endpoint}` ({purpose}), which is not granted; write\n[bridges.{name}.endpoints]\n{endpoint} = {{ {example} }}",
         endpoint = need.name,
         purpose = need.purpose,
+        example = endpoint_example(need),
     );
     Problem { line: Some(bridge.line.0), key: format!("bridges.{name}"), what }
+}
+
+/// What an operator would write to grant an endpoint. A scheme that a plugin names can have the kind of endpoint in front, as in
+/// `listen:coap`, `group:udp` or `serve:http`; otherwise it is one to connect to.
+pub(crate) fn endpoint_example(need: &EndpointNeed) -> String {
+    let first = need.schemes.first().map_or("tcp", String::as_str);
+    let (kind, scheme) = first.split_once(':').unwrap_or(("connect", first));
+    let keys = match scheme {
+        "coaps" | "dtls" => ", keys = { IDENTITY = { file = \"PATH\" } }",
+        "tls" | "mqtts" | "amqps" | "https" => ", certificate = \"PATH\", key = \"PATH\"",
+        _ => "",
+    };
+    match kind {
+        "listen" => format!("listen = \"{scheme}://0.0.0.0:PORT\"{keys}"),
+        "group" => "group = \"ADDRESS:PORT\", interface = \"NAME\"".to_owned(),
+        "serve" => format!("serve = \"{scheme}://0.0.0.0:PORT\", public = \"{scheme}://THIS-HOST:PORT\"{keys}"),
+        _ => format!("connect = \"{scheme}://HOST\""),
+    }
+}
+
+/// Endpoints that are granted in another way than the plugin says it uses them.
+pub(crate) fn unlikely(bridge: &Bridge, package: &Package) -> Vec<String> {
+    let needs = &package.description.endpoints;
+    let note = |(name, endpoint): (&String, &Endpoint)| {
+        let Some(need) = needs.iter().find(|need| need.name == *name) else {
+            return Some(format!("the plugin does not ask for the endpoint `{name}`"));
+        };
+        let kind = match &endpoint.grant {
+            Grant::Connect { .. } => "",
+            Grant::Listen(listener) if listener.is_server() => "serve:",
+            Grant::Listen(_) => "listen:",
+            Grant::Group(_) => "group:",
+        };
+        let schemes = endpoint.grant.schemes();
+        let granted: Vec<String> = schemes.iter().map(|scheme| format!("{kind}{scheme}")).collect();
+        let is_likely = need.schemes.is_empty() || granted.iter().any(|granted| need.schemes.contains(granted));
+        let wanted = need.schemes.join(", ");
+        let granted = granted.join(", ");
+        (!is_likely).then(|| format!("the endpoint `{name}` is granted for {granted}; the plugin expects {wanted}"))
+    };
+    bridge.endpoints.iter().filter_map(note).collect()
 }
 
 fn about_settings(name: &str, bridge: &Bridge, schema: &str) -> Result<Vec<Problem>, String> {

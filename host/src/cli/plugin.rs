@@ -6,6 +6,7 @@ use tombolo_core::model::bridge::Description;
 use tombolo_runtime::{Engine, InstanceLimits, Package};
 
 use super::{Exit, say};
+use crate::app::endpoint_example;
 
 async fn load(file: &Path) -> Result<Package, Exit> {
     let bytes = std::fs::read(file).map_err(|error| Exit::Usage(format!("{}: {error}", file.display())))?;
@@ -50,9 +51,8 @@ fn section(plugin: &str, description: &Description) -> String {
         text.push_str("\n[bridges.NAME.endpoints]\n");
     }
     for need in &description.endpoints {
-        let scheme = need.schemes.first().map_or("tcp", String::as_str);
         let comment = if need.required { "" } else { "# " };
-        text.push_str(&format!("{comment}{} = {{ connect = \"{scheme}://HOST\" }}  # {}\n", need.name, need.purpose));
+        text.push_str(&format!("{comment}{} = {{ {} }}  # {}\n", need.name, endpoint_example(need), need.purpose));
     }
     let schema: serde_json::Value = serde_json::from_str(&description.settings_schema).unwrap_or_default();
     let Some(members) = schema.get("properties").and_then(serde_json::Value::as_object) else { return text };

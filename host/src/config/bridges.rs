@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tombolo_core::hub::Mirror;
 use tombolo_core::model::bridge::Granted;
 use tombolo_core::model::{Secret, limits};
-use tombolo_core::policy::{Grant, Grants, Scheme};
+use tombolo_core::policy::Grants;
 use toml::de::DeValue;
 
 use super::document::{Field, Line, Section};
-use super::pem::{Identity, Pem};
+use super::endpoints::Endpoint;
 use super::secret::is_reference;
-use super::{mirror, secret, suggest, units};
+use super::{mirror, secret, units};
 
 /// One plugin at work.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,25 +42,10 @@ impl Bridge {
 
     /// The same for its mapper.
     pub fn granted(&self) -> Vec<Granted> {
-        self.endpoints.keys().map(|name| Granted { name: name.clone(), url: None }).collect()
+        let granted =
+            |(name, endpoint): (&String, &Endpoint)| Granted { name: name.clone(), url: endpoint.grant.url() };
+        self.endpoints.iter().map(granted).collect()
     }
-}
-
-/// One place that a bridge may reach, and how it proves and checks who is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Where it is granted.
-    pub line: Line,
-    /// Where to, for policy.
-    pub grant: Grant,
-    /// How to speak.
-    pub scheme: Scheme,
-    /// Trust anchors beside the system's.
-    pub ca: Option<Pem>,
-    /// The client certificate.
-    pub identity: Option<Identity>,
-    /// Whom the peer's certificate must be for, if not for the host.
-    pub server_name: Option<String>,
 }
 
 /// A plugin's settings as JSON, secrets filled in. Never shown.
@@ -166,88 +150,6 @@ fn read_endpoints(section: &Section<'_>) -> BTreeMap<String, Endpoint> {
         Some((name.to_owned(), Endpoint::read(field.section()?)?))
     };
     section.entries().filter_map(endpoint).collect()
-}
-
-impl Endpoint {
-    fn read(mut section: Section<'_>) -> Option<Self> {
-        let line = section.line();
-        let is_later = refuse_later(&mut section);
-        let connect = match is_later {
-            true => section.take("connect"),
-            false => section.require("connect", "\"SCHEME://HOST:PORT\""),
-        };
-        let connect = connect.and_then(|field| connect_to(&field));
-        let addresses = section.take("addresses").and_then(|field| field.each(address));
-        let ca = section.take("ca");
-        let server_name = section.take("server_name");
-        if let (Some((_, scheme)), Some(field)) = (&connect, ca.as_ref().or(server_name.as_ref()))
-            && !scheme.is_tls()
-        {
-            field.complain(format!("means nothing without TLS; use {}", with_tls(*scheme)));
-        }
-        let ca = ca.and_then(|field| Pem::read(&field));
-        let server_name = server_name.and_then(|field| field.parse(tls_name));
-        let identity = Identity::read(&mut section);
-        section.finish();
-        let (grant, scheme) = connect?;
-        let grant = grant.only(addresses.unwrap_or_default());
-        Some(Self { line, grant, scheme, ca, identity, server_name })
-    }
-}
-
-/// Complains about the kinds of endpoints that later versions have.
-fn refuse_later(section: &mut Section<'_>) -> bool {
-    let mut is_later = false;
-    for key in ["listen", "group", "serve"] {
-        if let Some(field) = section.take(key) {
-            field.complain("endpoints of this kind are not supported by this version; it has `connect` only");
-            is_later = true;
-        }
-    }
-    is_later
-}
-
-fn connect_to(field: &Field<'_>) -> Option<(Grant, Scheme)> {
-    if field.value.is_array() {
-        field.complain("several targets are not supported by this version; write one, as in \"mqtt://broker.lan\"");
-        return None;
-    }
-    field.parse(|text| {
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
-        if ["udp", "coap", "dtls", "coaps", "http", "https"].contains(&scheme.as_str()) {
-            return Err(format!(
-                "\"{scheme}\" is not supported by this version; it has tcp, tls, mqtt, mqtts, amqp, amqps"
-            ));
-        }
-        let grant = Grant::parse(text).map_err(|error| {
-            let known = ["tcp", "tls", "mqtt", "mqtts", "amqp", "amqps"];
-            let is_unknown = !scheme.is_empty() && !known.contains(&scheme.as_str());
-            let hint = if is_unknown { suggest::hint(&scheme, known) } else { String::new() };
-            format!("{error}{hint}")
-        })?;
-        let scheme = Scheme::from_str(&scheme).map_err(|error| error.to_string())?;
-        Ok((grant, scheme))
-    })
-}
-
-fn with_tls(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Tcp | Scheme::Tls => "tls://",
-        Scheme::Http | Scheme::Https => "https://",
-        Scheme::Mqtt | Scheme::Mqtts => "mqtts://",
-        Scheme::Amqp | Scheme::Amqps => "amqps://",
-    }
-}
-
-fn address(field: &Field<'_>) -> Option<std::net::IpAddr> {
-    field.parse(|text| text.parse().map_err(|_| format!("\"{text}\" is no address; write one, as in \"10.0.0.7\"")))
-}
-
-fn tls_name(text: &str) -> Result<String, String> {
-    match rustls_pki_types::ServerName::try_from(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("\"{text}\" is no name that a certificate can be for")),
-    }
 }
 
 fn plugin(field: &Field<'_>) -> Option<String> {

@@ -1,11 +1,12 @@
 //! The file as operators write it, well and badly.
 
 use tombolo_core::model::NodeRef;
-use tombolo_core::policy::Policy;
+use tombolo_core::policy::{Grant, Policy};
 
 use super::*;
 
 mod bridges;
+mod endpoints;
 
 /// A scratch directory for a configuration and the files it names.
 pub(super) struct Place(tempfile::TempDir);
@@ -116,8 +117,8 @@ listen = "127.0.0.1:9464"
     assert_eq!(account.ca, [place.path("ca.pem")]);
     let home = &config.bridges["home"];
     assert_eq!((home.plugin.as_str(), home.line.0), ("mqtt", 12));
-    assert_eq!(home.endpoints["broker"].grant.to_string(), "mqtts://broker.lan:8883");
-    assert!(home.grants("home").check("broker", None).is_ok());
+    assert_eq!(home.endpoints["broker"].grant, Grant::parse("mqtts://broker.lan:8883").unwrap());
+    assert!(home.grants("home").open("broker", None).is_ok());
     let settings = serde_json::json!({ "username": "tombolo", "password": "correct horse" });
     assert_eq!(home.settings.expose(), &settings);
     assert_eq!(home.limits, Limits { memory_bytes: 32 << 20, deadline: std::time::Duration::from_millis(50) });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tombolo_core::model::{ReasonCode, limits};
-use tombolo_core::policy::{Grant, Grants};
+use tombolo_core::policy::{Grant, Grants, Permit};
 
 use super::*;
 
@@ -21,7 +21,10 @@ struct Home {
 }
 
 fn permit(grant: Grant) -> ConnectPermit {
-    Grants::new("home", BTreeMap::from([("device".to_owned(), grant)])).check("device", None).unwrap()
+    match Grants::new("home", BTreeMap::from([("device".to_owned(), grant)])).open("device", None) {
+        Ok(Permit::Connect(permit)) => permit,
+        other => panic!("{other:?}"),
+    }
 }
 
 impl Home {
@@ -219,7 +222,7 @@ async fn a_name_that_leads_elsewhere_than_granted_is_refused_after_resolution() 
 #[tokio::test]
 async fn a_wish_that_policy_refused_is_answered_with_the_reason() {
     let mut home = Home::new("tcp://device.lan:1", 4);
-    let refusal = Grants::new("home", BTreeMap::new()).check("device", None).unwrap_err();
+    let refusal = Grants::new("home", BTreeMap::new()).open("device", None).unwrap_err();
     let failure = Failure::new(ReasonCode::AccessDenied, refusal.to_string());
     home.transport.refuse("home", 1, failure.clone(), home.mailbox.clone());
     assert_eq!(home.closed(1).await, Some(failure));

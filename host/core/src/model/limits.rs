@@ -20,6 +20,14 @@ pub const CONNECT_DEADLINE_MS: u64 = 15_000;
 pub const CLOSE_DEADLINE_MS: u64 = 5_000;
 /// How long a closed connection waits for the peer's end, in milliseconds: an earlier end of ours could take with it what was sent.
 pub const CLOSE_LINGER_MS: u64 = 500;
+/// Targets of one endpoint: each request is compared with all.
+pub const TARGETS_PER_ENDPOINT_MAX: usize = 64;
+/// Pre-shared keys of one endpoint: one per device of a large site.
+pub const PSKS_PER_ENDPOINT_MAX: usize = 10_000;
+/// Bytes of a pre-shared key (RFC 4279 §5.3 asks for 64 at least).
+pub const PSK_BYTES_MAX: usize = 64;
+/// Bytes of the identity that goes with it (RFC 4279 §5.3 asks for 128 at least).
+pub const PSK_IDENTITY_BYTES_MAX: usize = 128;
 /// Connections of one bridge: more is a leak.
 pub const CONNECTIONS_PER_BRIDGE_MAX: usize = 256;
 /// Timers of one bridge: one per node of a large bridge.

@@ -148,11 +148,6 @@ impl Grants {
         Self { bridge: bridge.into(), endpoints }
     }
 
-    /// The granted endpoints by name, each with the URL under which peers reach it.
-    pub fn urls(&self) -> impl Iterator<Item = (&str, Option<String>)> {
-        self.endpoints.iter().map(|(name, grant)| (name.as_str(), grant.url()))
-    }
-
     /// May the bridge open this endpoint? `target`: a place that the mapper chose itself, as `host:port` or a URL.
     pub fn open(&self, endpoint: &str, target: Option<&str>) -> Result<Permit, Refusal> {
         let holder = self.holder(endpoint);

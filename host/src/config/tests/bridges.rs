@@ -28,65 +28,6 @@ fn what_later_versions_do_is_refused_by_name() {
     let complaints = place.complaints("[xmpp]\njid = \"a@b\"\n[xmpp.local]\n[xmpp.component]\ndomain = \"a@b\"\n");
     assert!(complaints.iter().any(|it| it.contains("excludes jid, local in [xmpp]")), "{complaints:?}");
     assert!(complaints.iter().any(|it| it.starts_with("5: xmpp.component.domain:")), "{complaints:?}");
-    let bridge = "[bridges.home]\nplugin = \"mqtt\"\n";
-    for (text, what) in [
-        (
-            "endpoints.a = { listen = \"tcp://0.0.0.0:1\" }\n",
-            "6: bridges.home.endpoints.a.listen: endpoints of this kind are not",
-        ),
-        (
-            "endpoints.a = { group = \"239.255.255.250:1900\" }\n",
-            "6: bridges.home.endpoints.a.group: endpoints of this",
-        ),
-        ("endpoints.a = { serve = \"http://0.0.0.0:80\" }\n", "6: bridges.home.endpoints.a.serve: endpoints of this"),
-        (
-            "endpoints.a = { connect = \"coap://a\" }\n",
-            "6: bridges.home.endpoints.a.connect: \"coap\" is not supported by this",
-        ),
-        (
-            "endpoints.a = { connect = [\"http://a\"] }\n",
-            "6: bridges.home.endpoints.a.connect: several targets are not",
-        ),
-    ] {
-        let complaint = place.complaint(&format!("{bridge}{text}"));
-        assert!(complaint.starts_with(what), "{complaint}");
-    }
-}
-
-#[test]
-fn endpoints_that_make_no_sense_are_explained() {
-    let place = Place::new();
-    let (certificate, key) = certificate();
-    place.write("c.pem", &certificate);
-    place.write("k.pem", &key);
-    let endpoint = |text: &str| format!("[bridges.home]\nplugin = \"mqtt\"\nendpoints.a = {{ {text} }}\n");
-    for (text, what) in [
-        ("connect = \"broker.lan\"", "connect: `broker.lan` is no endpoint"),
-        ("connect = \"mqt://broker.lan\"", "connect: scheme `mqt` is not supported"),
-        ("connect = \"tcp://device\"", "connect: `tcp://device` needs a port"),
-        ("connect = \"mqtt://a\", ca = \"c.pem\"", "ca: means nothing without TLS; use mqtts://"),
-        ("connect = \"tcp://a:1\", server_name = \"b\"", "server_name: means nothing without TLS; use tls://"),
-        ("connect = \"mqtts://a\", ca = \"none.pem\"", "ca: cannot use none.pem: No such file"),
-        ("connect = \"mqtts://a\", ca = \"k.pem\"", "ca: cannot use k.pem: no certificate in PEM form found"),
-        ("connect = \"mqtts://a\", certificate = \"c.pem\"", "certificate: a certificate and its key come together"),
-        ("connect = \"mqtts://a\", key = \"k.pem\"", "key: a certificate and its key come together"),
-        ("connect = \"mqtts://a\", certificate = \"c.pem\", key = \"c.pem\"", "key: no private key in PEM form found"),
-        ("connect = \"mqtts://a\", server_name = \"not a name\"", "server_name: \"not a name\" is no name"),
-        ("connect = \"mqtts://a\", addresses = [\"10.0.0.0/8\"]", "addresses: \"10.0.0.0/8\" is no address"),
-    ] {
-        let complaint = place.complaint(&endpoint(text));
-        assert!(complaint.starts_with(&format!("6: bridges.home.endpoints.a.{what}")), "{complaint}");
-    }
-    let text = endpoint(
-        "connect = \"mqtts://a\", certificate = \"c.pem\", key = { file = \"k.pem\" }, addresses = [\"10.0.0.7\"]",
-    );
-    let config = place.load(&format!("{XMPP}{text}")).unwrap_or_else(|error| panic!("{error}"));
-    let endpoint = &config.bridges["home"].endpoints["a"];
-    assert_eq!(endpoint.identity.as_ref().unwrap().key.expose(), key.trim_end_matches('\n'));
-    assert!(!format!("{config:?}").contains("PRIVATE KEY"));
-    let permit = config.bridges["home"].grants("home").check("a", None).unwrap();
-    assert!(permit.allows("10.0.0.7".parse().unwrap()).is_ok());
-    assert!(permit.allows("10.0.0.8".parse().unwrap()).is_err());
 }
 
 #[test]

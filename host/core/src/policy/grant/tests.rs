@@ -74,14 +74,14 @@ fn kinds_are_not_mixed() {
 
 #[test]
 fn requests_go_where_they_are_granted() {
-    let grants = grants(&["http://web.lan:8080"]);
+    let web = grants(&["http://web.lan:8080"]);
     for (target, path) in [
         ("/a?b=c#d", "/a?b=c"),
         ("http://web.lan:8080", "/"),
         ("http://web.lan:8080?x", "/?x"),
         ("http://WEB.lan:8080/x/../y", "/x/../y"),
     ] {
-        let permit = grants.request("broker", target).unwrap();
+        let permit = web.request("broker", target).unwrap();
         assert_eq!((permit.connect.host(), permit.path.as_str()), ("web.lan", path));
     }
     for target in [
@@ -92,10 +92,10 @@ fn requests_go_where_they_are_granted() {
         "/a\r\nx",
         "http://web.lan/",
     ] {
-        assert!(grants.request("broker", target).is_err(), "{target}");
+        assert!(web.request("broker", target).is_err(), "{target}");
     }
-    assert!(grants.open("broker", None).unwrap_err().to_string().contains("without opening it"));
-    assert!(super::tests::grants(&["mqtt://a"]).request("broker", "http://a/").is_err());
+    assert!(web.open("broker", None).unwrap_err().to_string().contains("without opening it"));
+    assert!(grants(&["mqtt://a"]).request("broker", "http://a/").is_err());
 }
 
 #[test]
