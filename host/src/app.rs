@@ -33,14 +33,14 @@ use crate::admin::{self, Status, XmppStatus};
 use crate::config::{Config, ConfigError, Xmpp};
 use crate::reload::{self, Change, WatchError};
 use crate::store::{Contents, Store, StoreError, StoreEvent};
-use crate::transport::{TlsError, Transport};
+use crate::transport::{Knock, TlsError, Transport};
 use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
 
 use account::Way;
 use bridges::Bridges;
 use catalog::{Catalog, Loaded};
 use changes::Reloaded;
-use http::Fetched;
+use http::{Doors, Fetched};
 use outbox::Outbox;
 pub(crate) use suits::{complaints, endpoint_example, trial, unlikely};
 
@@ -94,6 +94,8 @@ struct App {
     reloaded: mpsc::Sender<Reloaded>,
     /// Where answers of HTTP endpoints are told.
     fetched: mpsc::Sender<Fetched>,
+    /// Where HTTP clients of the island come in.
+    doors: Doors,
     /// Wishes that are granted once the configuration was read.
     reload_wishes: Vec<u64>,
     refused_configuration: Option<String>,
@@ -110,6 +112,7 @@ struct Inputs {
     loaded: mpsc::Receiver<Loaded>,
     reloaded: mpsc::Receiver<Reloaded>,
     fetched: mpsc::Receiver<Fetched>,
+    knocks: mpsc::Receiver<Knock>,
     asked: mpsc::Receiver<oneshot::Sender<Status>>,
 }
 
@@ -124,6 +127,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (loaded_sender, loaded) = mpsc::channel(WAITING_INPUTS_MAX);
     let (reloaded_sender, reloaded) = mpsc::channel(WAITING_INPUTS_MAX);
     let (fetched_sender, fetched) = mpsc::channel(WAITING_INPUTS_MAX);
+    let (knocks_sender, knocks) = mpsc::channel(WAITING_INPUTS_MAX);
     let (bridges_sender, bridges) = mpsc::channel(WAITING_INPUTS_MAX);
     let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
     let watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
@@ -167,6 +171,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         reloads: 0,
         reloaded: reloaded_sender,
         fetched: fetched_sender,
+        doors: Doors::new(knocks_sender),
         reload_wishes: Vec::new(),
         refused_configuration: None,
         is_ending: false,
@@ -174,9 +179,10 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     };
     app.add_bridges(checkpoints);
     app.hub.restore(now());
+    app.keep_doors();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), bridges = app.config.bridges.len(), "started");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, reloaded, fetched, asked };
+    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, reloaded, fetched, knocks, asked };
     app.serve(&mut inputs).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.drain(&mut inputs).await;
@@ -242,6 +248,7 @@ impl App {
                 Some(reloaded) = inputs.reloaded.recv() => self.handle_reloaded(reloaded),
                 Some(fetched) = inputs.fetched.recv() => self.handle_fetched(fetched),
                 Some(loaded) = inputs.loaded.recv() => self.handle_loaded(loaded),
+                Some(knock) = inputs.knocks.recv() => self.handle_knock(knock),
                 Some(output) = inputs.bridges.recv(), if !self.outbox.is_full() => self.handle_bridge(output),
                 () = tokio::time::sleep(hub_due) => self.hub.handle_timeout(now()),
             }
@@ -273,7 +280,8 @@ impl App {
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { about, reason: Some(reason) } => tracing::warn!(about, reason, "publication waits"),
                 Output::Trouble { about, reason: None } => tracing::info!(about, "publication works again"),
-                Output::Http { id, target, call, timeout_ms } => self.fetch(id, target, call, timeout_ms),
+                Output::Http { id, target, ca, call, timeout_ms } => self.fetch(id, (target, ca), call, timeout_ms),
+                Output::HttpReply { id, answer } => self.reply(id, answer),
                 Output::Manage { bridge, id, what } => self.manage(&bridge, id, what),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }

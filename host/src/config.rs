@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tombolo_core::hub::PublishRule;
-use tombolo_core::policy::{Glob, HttpRule, Policy, QueueRule, Rule};
+use tombolo_core::policy::{Door, Glob, HttpRule, Policy, QueueRule, Rule};
 use toml::de::DeTable;
 
 pub use account::{Client, Xmpp, XmppComponent};
@@ -60,6 +60,8 @@ pub struct Config {
     pub queues: Vec<QueueRule>,
     /// HTTP endpoints that XMPP clients may use.
     pub http: Vec<HttpRule>,
+    /// Where HTTP clients of the island reach somebody on XMPP.
+    pub doors: Vec<Door>,
     /// Patterns for bare JIDs of those who look after the service over XMPP.
     pub admins: Vec<Glob>,
     /// What is pushed without being asked for, in the order of the file.
@@ -101,7 +103,7 @@ impl Config {
         let bridges = bridges.map(|section| bridges::read(&section, matches!(xmpp, Some(Xmpp::Component(_)))));
         let allow = root.take("allow").and_then(|field| field.each(|rule| rule.section().and_then(allow::read)));
         let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
-        let http = root.take("http").and_then(|field| http::read(&field));
+        let (http, doors) = root.take("http").and_then(|field| http::read(&field)).unwrap_or_default();
         let admins = root.take("admins").and_then(|field| field.each(allow::who));
         let is_component = matches!(xmpp, Some(Xmpp::Component(_)));
         let publish = root.take("publish").and_then(|field| publish::read(&field, is_component));
@@ -119,7 +121,8 @@ impl Config {
             bridges,
             allow: allow.unwrap_or_default(),
             queues,
-            http: http.unwrap_or_default(),
+            http,
+            doors,
             admins: admins.unwrap_or_default().into_iter().map(Glob::new).collect(),
             publish,
             admin,

@@ -7,6 +7,7 @@
 //! by its own connection; what is to be written waits in a queue of bounded bytes. **A connection's number is free again only at the
 //! instant at which `closed` is in the mailbox; its task says nothing after that.**
 
+mod door;
 mod http;
 mod outgoing;
 mod resolve;
@@ -22,6 +23,7 @@ use tombolo_core::model::Failure;
 use tombolo_core::model::bridge::{ConnectionId, Event};
 use tombolo_core::policy::ConnectPermit;
 
+pub use door::{Doorkeeper, Knock};
 pub use slots::Counts;
 pub use tls::{Anchors, TlsClient, TlsError, TlsMaterial};
 

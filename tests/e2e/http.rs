@@ -6,10 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use serde_json::json;
 use tombolo_tests::world::{ALICE, DEVICES, MALLORY, RULES, SERVICE, World};
 
-const LONG: usize = 100_000;
+/// Bytes of the endpoint's long answer.
+pub(super) const LONG: usize = 100_000;
 
 /// Serves until the test's process ends; gives its port.
-fn endpoint() -> u16 {
+pub(super) fn endpoint() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {

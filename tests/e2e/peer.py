@@ -246,6 +246,18 @@ class Peer(slixmpp.ClientXMPP):
         response = answer["http-resp"]
         return {"code": response["code"], "message": response["message"], "data": response["data"]}
 
+    async def do_serve_http(self, _):
+        """Answers requests by slixmpp's xep_0332 with what was asked."""
+        def answer(iq):
+            request = iq["http-req"]
+            text = "%s %s %s" % (request["method"], request["resource"], request["data"])
+            self.plugin["xep_0332"].send_response(
+                to=iq["from"], id=iq["id"], code=200, message="OK", headers={"Content-Type": "text/plain"}, data=text
+            )
+
+        self.add_event_handler("http_request", answer)
+        return {}
+
     async def do_ping(self, command):
         return {"seconds": await self.plugin["xep_0199"].ping(command["to"], timeout=20)}
 

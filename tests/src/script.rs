@@ -14,7 +14,7 @@ use tombolo_core::model::{
     Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
     Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
+use tombolo_core::policy::{Door, Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
 use tombolo_core::wire::pubsub::NodeConfig;
 use tombolo_core::wire::{Dialect, lexical, stanza};
 
@@ -49,6 +49,9 @@ pub fn dialects(script: &str) -> Result<Vec<&str>, String> {
 fn run_once(script: &str) -> Result<(), String> {
     let is_component = script.lines().any(|line| line.trim_end() == "component");
     let mut stage = Stage::new(is_component)?;
+    if script.lines().any(|line| line.starts_with("island ")) {
+        stage.open_door()?;
+    }
     let mut lines = script.lines().enumerate().peekable();
     while let Some((index, line)) = lines.next() {
         let line = line.trim_end();
@@ -84,6 +87,9 @@ struct Stage {
     /// What an HTTP endpoint is asked, and the last of it that the script has seen.
     calls: VecDeque<(u64, HttpCall)>,
     call: u64,
+    /// What HTTP clients of the island were told, and how many have asked.
+    replies: VecDeque<HttpAnswer>,
+    knocks: u64,
     /// The last session of a command.
     session: String,
     items: Vec<u64>,
@@ -119,6 +125,8 @@ impl Stage {
             wish: 0,
             calls: VecDeque::new(),
             call: 0,
+            replies: VecDeque::new(),
+            knocks: 0,
             session: String::new(),
             items,
             sent,
@@ -158,6 +166,15 @@ impl Stage {
             false => self.hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, self.now),
         }
         // The greeting is every script's and none's.
+        let before = self.stanzas.len();
+        self.drain();
+        self.stanzas.truncate(before);
+        Ok(())
+    }
+
+    /// For scripts in which the island asks; whom it asks lets us see its presence.
+    fn open_door(&mut self) -> Result<(), String> {
+        self.hub.doors_changed(vec![door()?], self.now);
         let before = self.stanzas.len();
         self.drain();
         self.stanzas.truncate(before);
@@ -231,6 +248,8 @@ impl Stage {
                 let failure = Failure::new(ReasonCode::Unreachable, reason.join(" "));
                 self.hub.handle_http_done(self.call, Err(failure), self.now);
             }
+            ["island", "asks", method, target, body @ ..] => self.knock(method, target, body)?,
+            ["island", "is", "told", wanted @ ..] => return self.expect_reply(&wanted.join(" ")),
             ["service", "is", "asked", wanted @ ..] => return self.expect_wish(&wanted.join(" ")),
             ["service", "says", state] => self.grant(Ok(Granted::Status(service(state)))),
             ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
@@ -283,6 +302,7 @@ impl Stage {
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { .. } | Output::Refused { .. } => {}
                 Output::Http { id, call, .. } => self.calls.push_back((id, call)),
+                Output::HttpReply { answer, .. } => self.replies.push_back(answer),
                 Output::Event { event, .. } => self.events.push_back(Told::Event(event)),
                 Output::Manage { id, what, .. } => self.events.push_back(Told::Manage(id, what)),
             }
@@ -373,6 +393,29 @@ impl Stage {
         if asked == expected { Ok(()) } else { Err(format!("the endpoint is asked {asked}")) }
     }
 
+    /// An HTTP client of the island asks through the door.
+    fn knock(&mut self, method: &str, target: &str, body: &[&str]) -> Result<(), String> {
+        let body = match body {
+            ["+", "bytes", count] => vec![b'x'; count.parse().map_err(|_| "no number of bytes")?],
+            ["+", text @ ..] => text.join(" ").into_bytes(),
+            _ => Vec::new(),
+        };
+        self.knocks += 1;
+        let headers = [("Host", "localhost:8085"), ("Accept", "text/plain")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+        let call = HttpCall { method: method.to_owned(), target: target.to_owned(), headers, body };
+        self.hub.handle_knock(self.knocks, door()?.listen(), call, self.now);
+        Ok(())
+    }
+
+    fn expect_reply(&mut self, wanted: &str) -> Result<(), String> {
+        let answer = self.replies.pop_front().ok_or("nobody was told anything")?;
+        let told = format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        let told =
+            if answer.body.len() > 1000 { format!("{} bytes {}", answer.status, answer.body.len()) } else { told };
+        if told.trim() == wanted { Ok(()) } else { Err(format!("was told {told}")) }
+    }
+
     fn grant(&mut self, outcome: Result<Granted, String>) {
         self.hub.handle_granted(self.wish, outcome, self.now);
     }
@@ -453,6 +496,9 @@ impl Stage {
     fn end(&mut self) -> Result<(), String> {
         if let Some((_, call)) = self.calls.front() {
             return Err(format!("left over: the endpoint is asked {call:?}"));
+        }
+        if let Some(answer) = self.replies.front() {
+            return Err(format!("left over: the island is told {} {:?}", answer.status, answer.body));
         }
         if let Some((_, wish)) = self.wishes.front() {
             return Err(format!("left over: the service is asked {wish:?}"));
@@ -577,6 +623,13 @@ fn http() -> Result<Vec<HttpRule>, String> {
         rule("/camera", "http://192.0.2.21", "bob@example.org", &["GET"]),
     ];
     rules.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// By it, HTTP clients of the island reach what the plant has below `/heating`.
+fn door() -> Result<Door, String> {
+    let address = ([127, 0, 0, 1], 8085).into();
+    let methods = ["GET", "HEAD", "PUT"].map(str::to_owned).to_vec();
+    Door::new(address, "httpx://plant@example.com/heating", methods, None).map_err(|error| error.to_string())
 }
 
 /// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.

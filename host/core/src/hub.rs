@@ -50,7 +50,7 @@ pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
-use crate::model::bridge::HttpCall;
+use crate::model::bridge::{HttpAnswer, HttpCall};
 use crate::model::{Event, Failure, Timestamp};
 use crate::policy::{ConnectPermit, HttpRule, Policy, QueueRule};
 use crate::wire::receipts as receipts_of;
@@ -169,10 +169,19 @@ pub enum Output {
         id: u64,
         /// The only connection that may be used.
         target: ConnectPermit,
+        /// Whom to trust there beside whom the system trusts, as PEM.
+        ca: Option<std::sync::Arc<[u8]>>,
         /// The request; its target is path and query.
         call: HttpCall,
         /// How long it may take in all, in milliseconds.
         timeout_ms: u64,
+    },
+    /// The answer to a [`Hub::handle_knock`].
+    HttpReply {
+        /// As it was there.
+        id: u64,
+        /// What to answer.
+        answer: HttpAnswer,
     },
     /// To be done to a bridge as a whole; tell [`Hub::handle_managed`] what became of it.
     Manage {
@@ -449,6 +458,7 @@ impl Hub {
         self.publisher_online(now);
         self.queues_due(now);
         self.contacts_known(now);
+        self.look_behind_doors();
         self.mirrors_begin(now);
     }
 
@@ -495,8 +505,9 @@ impl Hub {
                 Timer::Room(number) => self.room_due(number, now),
                 Timer::Held => self.held_too_long(now),
                 Timer::Remote(number) => self.remote_due(number, now),
-                Timer::HttpUpload(number) => self.upload_overdue(number, now),
-                Timer::HttpSend(number) => self.send_turn(number, now),
+                Timer::HttpInflow(number) => self.inflow_overdue(number, now),
+                Timer::HttpOutflow(number) => self.outflow_turn(number, now),
+                Timer::HttpPassage(id) => self.passage_overdue(id),
             }
         }
     }

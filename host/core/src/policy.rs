@@ -4,6 +4,7 @@
 //! that no rule allows. Only this module makes permits, so whoever holds one has asked.
 
 pub mod access;
+mod door;
 mod glob;
 pub mod grant;
 mod http;
@@ -12,6 +13,7 @@ mod queue;
 pub mod share;
 
 pub use access::{Access, May, Policy, Rule};
+pub use door::{Door, DoorError, Unwelcome};
 pub use glob::Glob;
 pub use grant::{
     AddressRange, Carrier, ConnectPermit, Grant, GrantError, Grants, Group, GroupPermit, Interface, ListenPermit,

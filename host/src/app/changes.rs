@@ -209,6 +209,9 @@ impl App {
             self.hub.publish_changed(new.publish.clone(), now());
         }
         let old = std::mem::replace(&mut self.config, new);
+        if old.doors != self.config.doors {
+            self.keep_doors();
+        }
         let leaving: Vec<_> = old.bridges.keys().filter(|name| !self.config.bridges.contains_key(*name)).collect();
         for name in leaving {
             if let Some(slot) = self.bridges.get_mut(name) {

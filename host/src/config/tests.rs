@@ -383,3 +383,47 @@ fn http_endpoints_are_read_and_what_is_wrong_with_them_is_said_by_line() {
     let relative = rule("target = \"http://a\"\n").replace("/heating", "heating");
     assert!(place.complaint(&relative).contains("http.path: `heating` is no path"), "{:?}", place.complaint(&relative));
 }
+
+#[test]
+fn doors_for_http_clients_are_read_and_an_open_one_is_refused_with_the_remedy() {
+    let door = |more: &str| format!("[[http]]\n{more}to = \"httpx://plant@example.com/heating\"\n");
+    let place = Place::new();
+    place.write("token", "s3cret\n");
+    let good =
+        door("listen = \"127.0.0.1:8085\"\n") + &door("listen = \"0.0.0.0:8086\"\ntoken = { file = \"token\" }\n");
+    let good = place.load(&format!("{XMPP}{good}")).unwrap();
+    let [local, open] = good.doors.as_slice() else { panic!("two doors") };
+    assert_eq!((local.to().as_str(), local.allowed().as_str(), good.http.len()), ("plant@example.com", "GET, HEAD", 0));
+    assert!(open.admit(&[("authorization".to_owned(), b"Bearer s3cret".to_vec())]).is_ok());
+    assert!(open.admit(&[]).is_err());
+    for (more, complaint) in [
+        ("listen = \"0.0.0.0:8085\"\n", "http.listen: 0.0.0.0:8085 can be reached from other machines; write a token"),
+        ("listen = \"8085\"\n", "is no address and port"),
+        ("listen = \"127.0.0.1:0\"\n", "has no port"),
+        ("listen = \"127.0.0.1:8085\"\nwho = [\"a@b\"]\n", "unknown key"),
+    ] {
+        let complaints = place.complaints(&format!("{XMPP}{}", door(more)));
+        assert!(complaints.len() == 1 && complaints[0].contains(complaint), "{more}: {complaints:?}");
+    }
+    let twice = door("listen = \"127.0.0.1:8085\"\n").repeat(2);
+    assert!(place.complaint(&twice).contains("two sections listen at 127.0.0.1:8085"));
+    let nowhere = door("listen = \"127.0.0.1:8085\"\n").replace("httpx", "http");
+    assert!(place.complaint(&nowhere).contains("write httpx://"), "{}", place.complaint(&nowhere));
+}
+
+#[test]
+fn an_https_target_may_have_an_issuer_of_its_own() {
+    let rule =
+        |target: &str| format!("[[http]]\npath = \"/\"\nwho = [\"a@b\"]\ntarget = \"{target}\"\nca = \"ca.pem\"\n");
+    let place = Place::new();
+    let ca = rcgen::generate_simple_self_signed(vec!["device.lan".to_owned()]).unwrap().cert.pem();
+    assert!(place.complaint(&rule("https://device.lan")).contains("cannot use"));
+    place.write("ca.pem", &ca);
+    let good = place.load(&format!("{XMPP}{}", rule("https://device.lan"))).unwrap();
+    assert_eq!(good.http[0].ca().as_deref(), Some(ca.as_bytes()));
+    assert!(
+        place.complaint(&rule("http://device.lan")).contains("http.ca: without TLS"),
+        "{}",
+        place.complaint(&rule("http://device.lan"))
+    );
+}

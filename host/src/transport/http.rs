@@ -16,19 +16,25 @@ use tombolo_core::model::bridge::{HttpAnswer, HttpCall};
 use tombolo_core::model::{Failure, ReasonCode, limits};
 use tombolo_core::policy::ConnectPermit;
 
-use super::{TlsClient, Transport, stream};
+use super::{TlsClient, TlsMaterial, Transport, stream};
 
 impl Transport {
-    /// Carries out a request, within this time. The future can be spawned; dropping it ends the request.
+    /// Carries out a request, within this time, trusting whom the system trusts and issuers of `ca`, as PEM. The future can be spawned;
+    /// dropping it ends the request.
     pub fn fetch(
         &self,
         permit: ConnectPermit,
+        ca: Option<&[u8]>,
         call: HttpCall,
         within: Duration,
-    ) -> impl Future<Output = Result<HttpAnswer, Failure>> + Send + 'static {
-        let tls = permit.scheme().is_tls().then(|| self.tls.clone());
+    ) -> impl Future<Output = Result<HttpAnswer, Failure>> + Send + use<> {
+        let tls = permit.scheme().is_tls().then(|| match ca {
+            None => Ok(self.tls.clone()),
+            Some(_) => self.tls(TlsMaterial { ca, ..TlsMaterial::default() }),
+        });
+        let tls = tls.transpose().map_err(|error| Failure::new(ReasonCode::Unreachable, error.to_string()));
         async move {
-            match timeout(within, exchange(&permit, tls, call)).await {
+            match timeout(within, exchange(&permit, tls?, call)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Failure::new(ReasonCode::Timeout, "The endpoint did not answer in time.")),
             }
@@ -95,4 +101,57 @@ async fn answer(permit: &ConnectPermit, response: Response<Incoming>) -> Result<
 fn broken(permit: &ConnectPermit, error: &hyper::Error) -> Failure {
     tracing::info!(path = permit.endpoint(), %error, "no answer from an HTTP endpoint");
     Failure::new(ReasonCode::ProtocolViolation, "The endpoint did not answer as HTTP asks for.")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tombolo_core::policy::{HttpRule, HttpTarget};
+
+    use super::*;
+
+    /// An endpoint with a certificate of its own making, which is the answer's second part; gives its port, too.
+    async fn endpoint() -> (u16, String) {
+        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let certificates: Vec<CertificateDer<'static>> = vec![own.cert.der().clone()];
+        let config = builder.unwrap().with_no_client_auth().with_single_cert(certificates, key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut asked = vec![0; 1024];
+                let count = stream.read(&mut asked).await.unwrap();
+                let line = String::from_utf8_lossy(&asked[..count]).lines().next().unwrap_or_default().to_owned();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{line}", line.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let _ = stream.shutdown().await;
+            }
+        });
+        (port, own.cert.pem())
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_with_tls_is_asked_if_its_certificate_is_trusted_and_not_otherwise() {
+        let (port, pem) = endpoint().await;
+        let target = HttpTarget::parse(&format!("https://localhost:{port}/api")).unwrap();
+        let rule = HttpRule::new("/", target, Vec::new(), Vec::new()).unwrap();
+        let transport = Transport::new().unwrap();
+        let ask = |ca: Option<&[u8]>| {
+            let (method, target) = ("GET".to_owned(), "/api/t".to_owned());
+            let call = HttpCall { method, target, headers: Vec::new(), body: Vec::new() };
+            transport.fetch(rule.permit(), ca, call, Duration::from_secs(10))
+        };
+        let answer = ask(Some(pem.as_bytes())).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"GET /api/t HTTP/1.1"[..]));
+        assert_eq!(ask(None).await.unwrap_err().message, "the peer's certificate is not accepted");
+    }
 }

@@ -28,6 +28,8 @@ pub(super) enum Purpose {
     RoomPing(u64),
     /// A thing that is mirrored.
     Remote(Box<Asked>),
+    /// What somebody asked through a door.
+    Knock(u64),
     /// Whatever the answer is, nobody minds.
     Nothing,
 }
@@ -128,9 +130,11 @@ impl Hub {
                     self.roster_changed(roster::parse(&payload));
                 }
                 self.contacts_known(now);
+                self.look_behind_doors();
                 self.mirrors_begin(now);
             }
             Purpose::Remote(asked) => self.remote_answered(*asked, outcome, now),
+            Purpose::Knock(id) => self.passage_answered(id, outcome, now),
             Purpose::Nothing => {}
         }
     }

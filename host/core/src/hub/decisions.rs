@@ -110,7 +110,8 @@ impl Hub {
 
     /// Whether a presence subscription needs no decision.
     pub(super) fn is_welcome(&self, who: &BareJid) -> bool {
-        self.config.policy.knows(who) || self.config.policy.is_admin(who)
+        let policy = &self.config.policy;
+        policy.knows(who) || policy.is_admin(who) || self.http.names(who) || self.queues.names(who)
     }
 }
 

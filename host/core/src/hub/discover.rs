@@ -11,7 +11,7 @@ use super::concentrator::List;
 use super::lookup::{Place, not_found};
 use super::registry::{NodeKey, UNION};
 use super::{Asker, Hub};
-use crate::model::{NodeRef, limits};
+use crate::model::{NodeRef, Timestamp, limits};
 use crate::policy::Access;
 use crate::wire::discovery::{self, Caps, Identity, Info, Item, Request};
 use crate::wire::paging::{self as page, Page};
@@ -38,6 +38,18 @@ impl Hub {
     /// What presence says of what we can do.
     pub(super) fn caps(&self) -> Caps {
         Caps { node: CAPS_NODE.to_owned(), ver: self.own_info().verification() }
+    }
+
+    /// What we can do has changed, if it is not what it was `before`: those who see our presence learn it.
+    pub(super) fn say_if_changed(&mut self, before: &Caps, now: Timestamp) {
+        if *before == self.caps() {
+            return;
+        }
+        match self.config.component.clone() {
+            Some(domain) => self.show_address(&domain),
+            None if self.config.me.is_some() => self.announce(now),
+            None => {}
+        }
     }
 
     fn own_info(&self) -> Info {

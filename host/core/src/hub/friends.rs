@@ -221,8 +221,9 @@ impl Hub {
     }
 
     fn asked_for_presence(&mut self, contact: Contact) {
-        // Whoever is mirrored must be able to tell when we come and go; that allows it nothing.
-        if self.is_welcome_at(&contact) || self.mirrors.names(&contact.jid) {
+        // Whoever is mirrored or asked must be able to tell when we come and go; that allows it nothing.
+        let is_ours_to_find = self.mirrors.names(&contact.jid) || self.http.leads_to(&contact.jid);
+        if self.is_welcome_at(&contact) || is_ours_to_find {
             self.approve(&contact);
         } else if self.decisions.of(&contact.jid) == Some(false) {
             self.decline(&contact);

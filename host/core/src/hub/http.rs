@@ -1,4 +1,4 @@
-//! HTTP endpoints of the island, served to XMPP clients (XEP-0332).
+//! HTTP over XMPP (XEP-0332): endpoints of the island, served to XMPP clients; the other way, of HTTP clients of the island, is [`passages`].
 //!
 //! Order: the rules that name the caller are looked at ([`Ways`]); who has none is forbidden everything, whatever it asks for. Then the path:
 //! one that leads nowhere for the caller is not found, whether it leads somewhere for others or not. Then the method, the headers, the body.
@@ -7,10 +7,12 @@
 //! What a client did wrong in terms of HTTP, or an endpoint, is told as an answer of HTTP; all else as an error of XMPP.
 
 mod headers;
-mod send;
-mod upload;
+mod inflow;
+mod outflow;
+mod passages;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use jid::{BareJid, Jid};
 
@@ -18,7 +20,7 @@ use super::addresses::Peer;
 use super::{Asker, Hub, Output};
 use crate::model::bridge::{Header, HttpAnswer, HttpCall};
 use crate::model::{Failure, ReasonCode, Timestamp, limits};
-use crate::policy::{HttpRule, Ways, path_of};
+use crate::policy::{Door, HttpRule, Ways, path_of};
 use crate::wire::StanzaFault;
 use crate::wire::http::{Body, Part, Request, Response};
 
@@ -28,8 +30,12 @@ pub(super) struct Http {
     pub(super) rules: Vec<HttpRule>,
     /// Carried out by the app.
     calls: BTreeMap<u64, Order>,
-    uploads: BTreeMap<u64, upload::Upload>,
-    sends: BTreeMap<u64, send::Send>,
+    /// By place.
+    doors: BTreeMap<SocketAddr, Door>,
+    /// By the number of the knock.
+    passages: BTreeMap<u64, passages::Passage>,
+    inflows: BTreeMap<u64, inflow::Inflow>,
+    outflows: BTreeMap<u64, outflow::Outflow>,
 }
 
 impl Http {
@@ -37,20 +43,25 @@ impl Http {
         Self { rules, ..Self::default() }
     }
 
-    /// What is under way for an account.
-    fn count_of(&self, who: &BareJid) -> usize {
+    /// What is under way for callers.
+    fn callers(&self) -> impl Iterator<Item = &Jid> {
         let calls = self.calls.values().map(|order| &order.caller.jid);
-        let uploads = self.uploads.values().map(|upload| &upload.from.jid);
-        let sends = self.sends.values().map(|send| &send.order.caller.jid);
-        calls.chain(uploads).chain(sends).filter(|jid| jid.to_bare() == *who).count()
-    }
-
-    fn count(&self) -> usize {
-        self.calls.len() + self.uploads.len() + self.sends.len()
+        let inflows = self.inflows.values().filter(|inflow| inflow.is_theirs()).map(|inflow| &inflow.from.jid);
+        let outflows = self.outflows.values().filter_map(|outflow| match &outflow.purpose {
+            outflow::Purpose::Answer(order) => Some(&order.caller.jid),
+            outflow::Purpose::Request(..) => None,
+        });
+        calls.chain(inflows).chain(outflows)
     }
 
     fn has_room_for(&self, who: &BareJid) -> bool {
-        self.count() < limits::HTTP_CALLS_MAX && self.count_of(who) < limits::HTTP_CALLS_PER_CALLER_MAX
+        let own = self.callers().filter(|jid| jid.to_bare() == *who).count();
+        self.callers().count() < limits::HTTP_CALLS_MAX && own < limits::HTTP_CALLS_PER_CALLER_MAX
+    }
+
+    /// Whether a section names somebody: then it must be able to find us.
+    pub(super) fn names(&self, who: &BareJid) -> bool {
+        !Ways::of(&self.rules, who).is_empty()
     }
 }
 
@@ -84,9 +95,13 @@ impl Hub {
     /// Other `[[http]]` sections are in force. Who may not go on is cut off.
     pub fn http_changed(&mut self, rules: Vec<HttpRule>, now: Timestamp) {
         self.now = now;
+        let before = self.caps();
         self.http.rules = rules;
-        self.recheck_uploads();
-        self.recheck_sends();
+        self.recheck_inflows();
+        self.recheck_outflows();
+        self.recheck_contacts();
+        self.reconsider_waiting();
+        self.say_if_changed(&before, now);
     }
 
     /// What became of an [`Output::Http`].
@@ -105,7 +120,8 @@ impl Hub {
     /// How much is under way.
     #[cfg(test)]
     pub(super) fn http_count(&self) -> usize {
-        self.http.count()
+        let Http { calls, inflows, outflows, passages, .. } = &self.http;
+        calls.len() + inflows.len() + outflows.len() + passages.len()
     }
 
     /// Somebody asks.
@@ -122,7 +138,7 @@ impl Hub {
         match body {
             Body::Whole(bytes) if self.http.has_room_for(&order.caller.bare()) => self.http_begin(order, bytes),
             Body::Whole(_) => self.http_refuse(&order, busy()),
-            Body::Parts(stream) => self.upload_asked(order, stream, now),
+            Body::Parts(stream) => self.request_flows(order, stream, now),
         }
     }
 
@@ -130,12 +146,12 @@ impl Hub {
     pub(super) fn http_part(&mut self, from: &Peer, part: Part, now: Timestamp) {
         match part {
             Part::Close(stream) => {
-                self.upload_closed(from, &stream);
-                self.send_closed(from, &stream);
+                self.inflow_closed(from, &stream);
+                self.outflow_closed(from, &stream);
             }
             Part::Chunk { stream, number, is_last, bytes } => {
-                if !Ways::of(&self.http.rules, &from.bare()).is_empty() {
-                    self.upload_part(from, stream, upload::Piece { number, is_last, bytes }, now);
+                if self.http.names(&from.bare()) || self.http.awaits(from) {
+                    self.inflow_part(from, stream, inflow::Piece { number, is_last, bytes }, now);
                 }
             }
         }
@@ -168,15 +184,15 @@ impl Hub {
         let prepared = self.http_way(&order).and_then(|(rule, target)| {
             let headers = headers::for_target(&order.headers)?;
             let call = HttpCall { method: order.method.clone(), target, headers, body };
-            Ok((rule.permit(), call))
+            Ok((rule.permit(), rule.ca(), call))
         });
         match prepared {
             Err(no) => self.http_refuse(&order, no),
-            Ok((permit, call)) => {
+            Ok((permit, ca, call)) => {
                 let id = self.number();
                 self.http.calls.insert(id, order);
                 let timeout_ms = limits::HTTP_DEADLINE_MS;
-                self.outputs.push_back(Output::Http { id, target: permit, call, timeout_ms });
+                self.outputs.push_back(Output::Http { id, target: permit, ca, call, timeout_ms });
             }
         }
     }
@@ -192,7 +208,7 @@ impl Hub {
         let response = Response { status, message, headers, body: shown };
         self.answer(&order.asker, Some(response.to_element(order.is_long)));
         if !is_short {
-            self.begin_send(number, order, stream, body, now);
+            self.begin_outflow(outflow::Purpose::Answer(order), stream, body, now);
         }
     }
 

@@ -12,6 +12,8 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use jid::BareJid;
+
 use self::table::{Place, Table};
 use super::addresses::Peer;
 use super::timers::Timer;
@@ -71,6 +73,13 @@ struct Backlog {
     payload: String,
     /// What the receipt waits for.
     item: u64,
+}
+
+impl Queues {
+    /// Whether a section names somebody: then it must be able to find us.
+    pub(super) fn names(&self, who: &BareJid) -> bool {
+        self.rules.values().any(|rule| rule.may_see(who))
+    }
 }
 
 impl Hub {

@@ -15,6 +15,7 @@ mod http;
 mod large;
 mod mirror;
 mod orders;
+mod passages;
 mod publish;
 mod queues;
 mod readouts;

@@ -44,10 +44,12 @@ pub(super) enum Timer {
     Room(u64),
     /// Something is due at a remote whose things are mirrored.
     Remote(u64),
-    /// The next part of an HTTP request's body should have come.
-    HttpUpload(u64),
-    /// Further parts of an HTTP answer's body may leave.
-    HttpSend(u64),
+    /// The next part of a body over XMPP should have come.
+    HttpInflow(u64),
+    /// Further parts of a body over XMPP may leave.
+    HttpOutflow(u64),
+    /// An HTTP client of the island has waited long enough.
+    HttpPassage(u64),
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

@@ -349,3 +349,13 @@ pub const HTTP_TURN_MS: u64 = 20;
 pub const HTTP_PART_WAIT_MS: u64 = 30_000;
 /// How long an HTTP endpoint may take from connecting to the last byte of its answer, in milliseconds: less than most clients wait for an iq.
 pub const HTTP_DEADLINE_MS: u64 = 25_000;
+/// Requests of HTTP clients of the island under way in all: with bodies and answers at their longest, 512 MiB.
+pub const HTTP_PASSAGES_MAX: usize = 64;
+/// And by way of one door, so that one busy client does not keep those at other doors out.
+pub const HTTP_PASSAGES_PER_DOOR_MAX: usize = 16;
+/// How long an HTTP client of the island waits for a whole answer, in milliseconds: an iq's time, and that of 4 MiB in parts on a slow line.
+pub const HTTP_PASSAGE_MS: u64 = 120_000;
+/// Connections of one door, those included whose request has not arrived.
+pub const HTTP_DOOR_CONNECTIONS_MAX: usize = 64;
+/// How long the head of a request may take at a door, and then its body, in milliseconds.
+pub const HTTP_DOOR_READ_MS: u64 = 20_000;

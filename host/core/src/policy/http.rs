@@ -5,6 +5,7 @@
 //! path that another reader could take for a way up ([`path_of`]) is refused before any rule is looked at.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jid::BareJid;
 
@@ -20,6 +21,8 @@ pub struct HttpTarget {
     place: ConnectPermit,
     /// Without a slash at its end.
     base: String,
+    /// Whom to trust there beside whom the system trusts, as PEM; for whoever connects.
+    ca: Option<Arc<[u8]>>,
 }
 
 /// What is wrong with a path or a target as written.
@@ -34,6 +37,9 @@ pub enum HttpError {
     /// It is no path.
     #[error("`{0}` is no path; write one that begins with a slash, has no empty, \".\" or \"..\" part and no query")]
     Path(String),
+    /// No certificate is shown there.
+    #[error("without TLS there is no certificate to look at; write https as the target's scheme")]
+    Trust,
 }
 
 impl HttpTarget {
@@ -51,7 +57,13 @@ impl HttpTarget {
             Err(GrantError::Form(_)) => return Err(wrong()),
             place => place?,
         };
-        Ok(Self { place: ConnectPermit::to(&place).ok_or_else(wrong)?, base: plain(path)? })
+        Ok(Self { place: ConnectPermit::to(&place).ok_or_else(wrong)?, base: plain(path)?, ca: None })
+    }
+
+    /// The same, where certificates of these issuers are trusted, too. An error: there are none.
+    pub fn trusting(mut self, ca: Arc<[u8]>) -> Result<Self, HttpError> {
+        self.ca = Some(ca);
+        if self.place.scheme().is_tls() { Ok(self) } else { Err(HttpError::Trust) }
     }
 }
 
@@ -92,6 +104,11 @@ impl HttpRule {
         self.target.place.clone().held_by(SECTION, name)
     }
 
+    /// Whom to trust at the target beside whom the system trusts, as PEM.
+    pub fn ca(&self) -> Option<Arc<[u8]>> {
+        self.target.ca.clone()
+    }
+
     /// What is below this rule's path: empty, or with a slash at its beginning.
     fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
         path.strip_prefix(self.path.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -103,7 +120,8 @@ impl HttpRule {
         Some(if led.is_empty() { "/".to_owned() } else { led })
     }
 
-    fn is_for(&self, who: &BareJid) -> bool {
+    /// Whether it names somebody.
+    pub fn is_for(&self, who: &BareJid) -> bool {
         self.who.iter().any(|pattern| pattern.fits(who.as_str()))
     }
 }
@@ -162,7 +180,7 @@ fn is_harmless(part: &str) -> bool {
 }
 
 /// A path of the operator's, without a slash at its end.
-fn plain(path: &str) -> Result<String, HttpError> {
+pub(super) fn plain(path: &str) -> Result<String, HttpError> {
     let wrong = || HttpError::Path(path.to_owned());
     match path_of(path) {
         Some((found, None)) if found == path => Ok(path.strip_suffix('/').unwrap_or(path).to_owned()),
@@ -256,6 +274,9 @@ mod tests {
         for url in ["http://a/b?c", "http://a/../b", "http://a//b", "http://a/b#c"] {
             assert!(matches!(HttpTarget::parse(url), Err(HttpError::Path(_))), "{url}");
         }
+        let ca = || Arc::from(&b"-----BEGIN"[..]);
+        assert_eq!(HttpTarget::parse("http://a").unwrap().trusting(ca()), Err(HttpError::Trust));
+        assert!(HttpTarget::parse("https://a").unwrap().trusting(ca()).is_ok());
         for path in ["heating", "", "/a?b", "/a/../b", "http://a/b"] {
             let target = HttpTarget::parse("http://a").unwrap();
             assert!(HttpRule::new(path, target, Vec::new(), Vec::new()).is_err(), "{path}");

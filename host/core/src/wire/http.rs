@@ -2,9 +2,9 @@
 //!
 //! Bodies within a stanza are read in all three ways and written as text where that changes nothing, else in base64. Bodies that would come
 //! by other means (XEP-0047, 0137, 0166 and streams of the reference implementation) are refused as not implemented; we never use them
-//! ourselves, whatever a request allows.
+//! ourselves, whatever a request allows, and do not allow them in requests of ours.
 //!
-//! COMPAT: slixmpp calls the elements `<request>` and `<response>`; whoever asks so is answered so.
+//! COMPAT: slixmpp calls the elements `<request>` and `<response>`; whoever asks so is answered so, and it is asked so itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -96,26 +96,41 @@ impl Request {
             body: body_of(req)?,
         })
     }
+
+    /// Writes `<req>`, or by its long name.
+    pub fn to_element(&self) -> Element {
+        let mut req = Tag::new(if self.is_long { "request" } else { "req" }, ns::HTTP)
+            .attr("method", &self.method)
+            .attr("resource", &self.resource)
+            .attr("version", "1.1")
+            .maybe("maxChunkSize", self.part_bytes_max.map(|bytes| bytes.to_string()));
+        // What is not said is allowed. COMPAT: the last one is the reference implementation's.
+        for means in ["sipub", "ibb", "jingle", "s5"] {
+            req = req.truth(means, false);
+        }
+        req.children(headers(&self.headers)).children(body(&self.body, &self.headers)).build()
+    }
 }
 
 impl Response {
+    /// Reads `<resp>`.
+    pub fn parse(resp: &Element) -> Result<Self, StanzaFault> {
+        if !resp.is("resp", ns::HTTP) && !resp.is("response", ns::HTTP) {
+            return Err(StanzaFault::bad_request("It is no answer of HTTP."));
+        }
+        let status = resp.attr("statusCode").and_then(|text| text.trim().parse().ok());
+        let status = status.ok_or_else(|| StanzaFault::bad_request("An answer has a statusCode."))?;
+        Ok(Self { status, message: text_of(resp, "statusMessage"), headers: headers_of(resp), body: body_of(resp)? })
+    }
+
     /// Writes `<resp>`, or by its long name.
     pub fn to_element(&self, is_long: bool) -> Element {
-        let headers = (!self.headers.is_empty()).then(|| {
-            let header = |(name, value): &Header| {
-                // What is no UTF-8 is Latin-1 by the older rules of HTTP.
-                let text = std::str::from_utf8(value)
-                    .map_or_else(|_| value.iter().map(|byte| char::from(*byte)).collect(), str::to_owned);
-                Tag::new("header", ns::SHIM).attr("name", name).text(&text)
-            };
-            Tag::new("headers", ns::SHIM).children(self.headers.iter().map(header))
-        });
         Tag::new(if is_long { "response" } else { "resp" }, ns::HTTP)
             .attr("version", "1.1")
             .attr("statusCode", self.status.to_string())
             .filled("statusMessage", &self.message)
-            .children(headers)
-            .children(data(&self.body, &self.headers).map(|data| Tag::new("data", ns::HTTP).child(data)))
+            .children(headers(&self.headers))
+            .children(body(&self.body, &self.headers))
             .build()
     }
 }
@@ -165,6 +180,16 @@ fn headers_of(parent: &Element) -> Vec<Header> {
     headers.map(|header| (text_of(header, "name"), header.text().trim().to_owned().into_bytes())).collect()
 }
 
+fn headers(of: &[Header]) -> Option<Tag> {
+    let header = |(name, value): &Header| {
+        // What is no UTF-8 is Latin-1 by the older rules of HTTP.
+        let text = std::str::from_utf8(value)
+            .map_or_else(|_| value.iter().map(|byte| char::from(*byte)).collect(), str::to_owned);
+        Tag::new("header", ns::SHIM).attr("name", name).text(&text)
+    };
+    (!of.is_empty()).then(|| Tag::new("headers", ns::SHIM).children(of.iter().map(header)))
+}
+
 fn body_of(parent: &Element) -> Result<Body, StanzaFault> {
     let none = || Ok(Body::Whole(Vec::new()));
     let Some(data) = parent.get_child("data", ns::HTTP) else { return none() };
@@ -190,15 +215,16 @@ fn embedded(xml: &Element) -> String {
     if elements.is_empty() { xml.text() } else { elements }
 }
 
-fn data(body: &Body, headers: &[Header]) -> Option<Element> {
-    match body {
+fn body(body: &Body, headers: &[Header]) -> Option<Tag> {
+    let data = match body {
         Body::Whole(bytes) if bytes.is_empty() => None,
         Body::Whole(bytes) => Some(match text_in(bytes, headers) {
             Some(text) => Tag::new("text", ns::HTTP).text(text).build(),
             None => Tag::new("base64", ns::HTTP).text(&STANDARD.encode(bytes)).build(),
         }),
         Body::Parts(stream) => Some(Tag::new("chunkedBase64", ns::HTTP).attr("streamId", stream).build()),
-    }
+    };
+    data.map(|data| Tag::new("data", ns::HTTP).child(data))
 }
 
 /// The body as text, if it says that it is one, XML carries it unchanged, and it takes no more room than in base64.
@@ -263,6 +289,29 @@ mod tests {
         assert_eq!(body("<base64>!</base64>"), Err(Condition::BadRequest));
         for other in ["<ibb sid='s'/>", "<sipub/>", "<jingle/>", "<s5 sid='s'/>", "<sha256/>"] {
             assert_eq!(body(other), Err(Condition::FeatureNotImplemented), "{other}");
+        }
+    }
+
+    #[test]
+    fn requests_and_answers_are_read_as_they_were_written() {
+        let headers = vec![("Content-Type".to_owned(), b"text/plain".to_vec())];
+        for (is_long, body) in [(false, Body::Whole(b"21.5".to_vec())), (true, Body::Parts("s".into()))] {
+            let (method, resource, part_bytes_max) = ("PUT".to_owned(), "/x?y".to_owned(), Some(4096));
+            let (headers, body) = (headers.clone(), body.clone());
+            let answer =
+                Response { status: 404, message: "Not Found".into(), headers: headers.clone(), body: body.clone() };
+            assert_eq!(Response::parse(&answer.to_element(is_long)), Ok(answer));
+            let request = Request { is_long, method, resource, headers, part_bytes_max, body };
+            let written = request.to_element();
+            assert_eq!((written.attr("ibb"), written.attr("sipub")), (Some("false"), Some("false")));
+            assert_eq!(Request::parse(&written), Ok(request));
+        }
+        for odd in [
+            "<resp xmlns='urn:xmpp:http'/>",
+            "<resp xmlns='urn:xmpp:http' statusCode='x'/>",
+            "<resp xmlns='other' statusCode='200'/>",
+        ] {
+            assert!(Response::parse(&odd.parse().unwrap()).is_err(), "{odd}");
         }
     }
 

@@ -79,6 +79,7 @@ impl Hub {
     /// Other queues are configured. What is in a queue that is gone stays, for the day it comes back.
     pub fn queues_changed(&mut self, rules: Vec<QueueRule>, now: Timestamp) {
         self.now = now;
+        let before = self.caps();
         self.queues.rules = by_name(rules);
         let queues = &mut self.queues;
         let rules = &queues.rules;
@@ -88,6 +89,9 @@ impl Hub {
         }
         let names: Vec<String> = queues.rules.keys().cloned().collect();
         names.iter().for_each(|name| self.take_backlog(name));
+        self.recheck_contacts();
+        self.reconsider_waiting();
+        self.say_if_changed(&before, now);
         self.queues_due(now);
     }
 

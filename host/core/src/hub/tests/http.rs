@@ -24,6 +24,8 @@ fn world() -> World {
         ],
         world.now,
     );
+    // What we can do is other than before.
+    assert_eq!(world.drain(), ["- presence available"]);
     world
 }
 
@@ -111,6 +113,7 @@ fn nobody_learns_what_there_is_for_others() {
     let not_allowed = answer(&mut world, "/camera");
     assert!(not_allowed.contains("405") && not_allowed.contains(">GET<"), "{not_allowed}");
     world.hub.http_changed(Vec::new(), world.now);
+    assert_eq!(world.drain(), ["- presence available"]);
     assert_eq!(world.ask(ALICE, "GET", "/heating"), ["alice error cancel service-unavailable"]);
 }
 
@@ -246,5 +249,16 @@ fn what_is_served_is_said() {
     };
     assert_eq!(features(&mut world), [true, true]);
     world.hub.http_changed(Vec::new(), world.now);
+    assert_eq!(world.drain(), ["- presence available"]);
     assert_eq!(features(&mut world), [false, false]);
+}
+
+#[test]
+fn whom_a_section_names_may_see_our_presence() {
+    let mut world = World::new();
+    let asks =
+        |world: &mut World| world.hear(&format!("<presence from='dora@example.org' to='{ME}' type='subscribe'/>"));
+    assert_eq!(asks(&mut world), Vec::<String>::new());
+    world.hub.http_changed(vec![rule("/", "http://192.0.2.20", "dora@example.org", &["GET"])], world.now);
+    assert_eq!(world.drain(), ["dora presence subscribed", "dora presence subscribe", "- presence available"]);
 }

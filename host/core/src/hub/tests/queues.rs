@@ -73,6 +73,7 @@ impl Service {
                     }
                     Output::Event { .. }
                     | Output::Wish { .. }
+                    | Output::HttpReply { .. }
                     | Output::Manage { .. }
                     | Output::Http { .. }
                     | Output::Trouble { .. }
@@ -386,7 +387,9 @@ fn what_is_in_a_queue_waits_for_the_day_the_queue_comes_back() {
     let mut service = Service::new();
     service.push(&["a"]);
     service.hub.queues_changed(vec![], service.now);
+    assert_eq!(service.drain(), ["- c"]); // What we can do is other than before.
     assert_eq!(service.look(BILLING, "readings"), [format!("{BILLING} item-not-found")]);
     service.hub.queues_changed(vec![rule("readings", 3)], service.now);
+    assert_eq!(service.drain(), ["- c"]);
     assert_eq!(service.look(BILLING, "readings"), [format!("{BILLING} items a")]);
 }

@@ -287,6 +287,11 @@ pub(super) fn digest(output: &Output) -> String {
             let body = if call.body.is_empty() { String::new() } else { format!(" +{}", call.body.len()) };
             format!("http {id} {} {}{}{headers}{body}", call.method, target.host(), call.target)
         }
+        Output::HttpReply { id, answer } => {
+            let headers: Vec<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+            let body = String::from_utf8_lossy(answer.body.get(..answer.body.len().min(80)).unwrap_or_default());
+            format!("reply {id} {} [{}] {}", answer.status, headers.join(" "), body.trim_end())
+        }
         Output::Manage { bridge, id, what } => format!("manage {bridge} {id} {what:?}"),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }

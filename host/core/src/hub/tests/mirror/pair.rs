@@ -247,6 +247,7 @@ impl Side {
             Output::Event { .. }
             | Output::Keep { .. }
             | Output::Wish { .. }
+            | Output::HttpReply { .. }
             | Output::Manage { .. }
             | Output::Http { .. }
             | Output::Trouble { .. }

@@ -48,6 +48,7 @@ impl Stage {
                 Output::Event { .. }
                 | Output::Keep { .. }
                 | Output::Wish { .. }
+                | Output::HttpReply { .. }
                 | Output::Manage { .. }
                 | Output::Http { .. }
                 | Output::Trouble { .. }
