@@ -14,11 +14,13 @@ use tombolo_core::model::{
     Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
     Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Door, Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
+use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
 use tombolo_core::wire::pubsub::NodeConfig;
 use tombolo_core::wire::{Dialect, lexical, stanza};
 
 use crate::pattern::mismatch;
+
+mod door;
 
 const ME: &str = "bridge@example.org/tombolo";
 /// Our domain, where a script says `component`.
@@ -172,13 +174,12 @@ impl Stage {
         Ok(())
     }
 
-    /// For scripts in which the island asks; whom it asks lets us see its presence.
-    fn open_door(&mut self) -> Result<(), String> {
-        self.hub.doors_changed(vec![door()?], self.now);
+    /// The operator changes something; what our presence says of it is every script's and none's.
+    fn quietly(&mut self, change: impl FnOnce(&mut Self)) {
+        change(self);
         let before = self.stanzas.len();
         self.drain();
         self.stanzas.truncate(before);
-        Ok(())
     }
 
     /// What was sent last that had to be durable comes back.
@@ -257,7 +258,8 @@ impl Stage {
             ["publish", how @ ..] => self.hub.publish_changed(vec![publish(how)?], self.now),
             ["queue", name, more @ ..] => {
                 self.queues.push(queue(name, more)?);
-                self.hub.queues_changed(self.queues.clone(), self.now);
+                let queues = self.queues.clone();
+                self.quietly(|stage| stage.hub.queues_changed(queues, stage.now));
             }
             ["durable"] => self.durable(),
             ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
@@ -391,29 +393,6 @@ impl Stage {
             if call.body.is_empty() { String::new() } else { format!(" + {}", String::from_utf8_lossy(&call.body)) };
         let asked = format!("{} {}{headers}{body}", call.method, call.target);
         if asked == expected { Ok(()) } else { Err(format!("the endpoint is asked {asked}")) }
-    }
-
-    /// An HTTP client of the island asks through the door.
-    fn knock(&mut self, method: &str, target: &str, body: &[&str]) -> Result<(), String> {
-        let body = match body {
-            ["+", "bytes", count] => vec![b'x'; count.parse().map_err(|_| "no number of bytes")?],
-            ["+", text @ ..] => text.join(" ").into_bytes(),
-            _ => Vec::new(),
-        };
-        self.knocks += 1;
-        let headers = [("Host", "localhost:8085"), ("Accept", "text/plain")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
-        let call = HttpCall { method: method.to_owned(), target: target.to_owned(), headers, body };
-        self.hub.handle_knock(self.knocks, door()?.listen(), call, self.now);
-        Ok(())
-    }
-
-    fn expect_reply(&mut self, wanted: &str) -> Result<(), String> {
-        let answer = self.replies.pop_front().ok_or("nobody was told anything")?;
-        let told = format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body));
-        let told =
-            if answer.body.len() > 1000 { format!("{} bytes {}", answer.status, answer.body.len()) } else { told };
-        if told.trim() == wanted { Ok(()) } else { Err(format!("was told {told}")) }
     }
 
     fn grant(&mut self, outcome: Result<Granted, String>) {
@@ -623,13 +602,6 @@ fn http() -> Result<Vec<HttpRule>, String> {
         rule("/camera", "http://192.0.2.21", "bob@example.org", &["GET"]),
     ];
     rules.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
-}
-
-/// By it, HTTP clients of the island reach what the plant has below `/heating`.
-fn door() -> Result<Door, String> {
-    let address = ([127, 0, 0, 1], 8085).into();
-    let methods = ["GET", "HEAD", "PUT"].map(str::to_owned).to_vec();
-    Door::new(address, "httpx://plant@example.com/heating", methods, None).map_err(|error| error.to_string())
 }
 
 /// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.
