@@ -7,6 +7,8 @@
 mod filter;
 #[path = "fuzz/mqtt.rs"]
 mod mqtt;
+#[path = "fuzz/onem2m.rs"]
+mod onem2m;
 #[path = "fuzz/shells.rs"]
 mod shells;
 #[path = "fuzz/wire.rs"]
@@ -29,6 +31,9 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("mqtt_bytes", mqtt::bytes),
     ("mqtt_messages", mqtt::messages),
     ("mqtt_settings", mqtt::settings),
+    ("onem2m_answers", onem2m::answers),
+    ("onem2m_notifications", onem2m::notifications),
+    ("onem2m_settings", onem2m::settings),
     ("thermometer_bytes", mqtt::thermometer),
     ("config", shells::config),
     ("component", shells::component),
@@ -144,4 +149,4 @@ macro_rules! replays {
     };
 }
 
-replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings thermometer_bytes config component transcript);
+replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings thermometer_bytes config component transcript);

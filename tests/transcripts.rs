@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use tombolo_dev::place;
 use tombolo_mqtt::Mqtt;
+use tombolo_onem2m::OneM2m;
 use tombolo_runtime::{Engine, Program};
 use tombolo_tests::native::program;
 use tombolo_tests::transcript::{check, record};
@@ -54,6 +55,16 @@ async fn mqtt_natively() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mqtt_as_wasm() {
     as_wasm("mqtt").await;
+}
+
+#[tokio::test]
+async fn onem2m_natively() {
+    native("onem2m", &program::<OneM2m>("native")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn onem2m_as_wasm() {
+    as_wasm("onem2m").await;
 }
 
 #[tokio::test]
