@@ -98,6 +98,9 @@ pub(crate) struct Node {
     state: Option<Trouble>,
     /// It was looked after once.
     pub(crate) is_known: bool,
+    /// What the CSE keeps of it was reported.
+    #[serde(default)]
+    pub(super) is_told: bool,
     #[serde(skip)]
     warned: bool,
 }
@@ -135,6 +138,7 @@ impl Node {
             last: None,
             state: None,
             is_known: false,
+            is_told: false,
             warned: false,
         };
         node.update(resource);
@@ -194,6 +198,7 @@ impl Node {
         };
         let is_news = About { changed: None, ..about.clone() } != About { changed: None, ..self.about.clone() };
         self.about = about;
+        self.is_told &= !is_news;
         is_news
     }
 

@@ -164,11 +164,13 @@ impl Nodes {
         if self.dirty.is_empty() {
             return false;
         }
-        let mut dirty: Vec<&Node> =
-            std::mem::take(&mut self.dirty).iter().filter_map(|number| self.all.get(number)).collect();
-        dirty.sort_by_key(|node| node.id.len());
-        for node in dirty {
+        let mut dirty: Vec<NodeNumber> = std::mem::take(&mut self.dirty).into_iter().collect();
+        dirty.sort_by_key(|number| self.all.get(number).map_or(0, |node| node.id.len()));
+        for number in dirty {
+            let Some(node) = self.all.get(&number) else { continue };
             node.declare(self.parent_of(&node.id), self.is_reachable, out);
+            let Some(node) = self.all.get_mut(&number).filter(|node| !node.is_told) else { continue };
+            node.is_told = true;
             let (at, samples) = node.head_reading();
             out.report(node.number, at.unwrap_or(now), samples);
         }

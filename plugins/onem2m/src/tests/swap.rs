@@ -12,6 +12,8 @@ fn a_swap_is_invisible_to_the_cse() {
     let mut bench = bench.swap(&[]);
     assert!(bench.cse.asked.is_empty(), "{:?}", bench.cse.asked);
     assert_eq!(bench.ids(), ["dev", "dev/temp"]);
+    let reports = bench.log.iter().filter(|action| matches!(action, tombolo_sdk::Action::Report(_))).count();
+    assert_eq!(reports, 0, "nothing is told again");
     bench.cse.say("dev/temp", "22.0");
     bench.pump();
     assert_eq!(bench.readings(), ["dev/temp value 22.0"]);
