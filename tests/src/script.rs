@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
 use tombolo_core::hub::{
-    Granted, How, Hub, HubConfig, Manage, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
+    Granted, How, Hub, HubConfig, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
 };
 use tombolo_core::model::bridge::{HttpAnswer, HttpCall, Read, Report};
 use tombolo_core::model::{
@@ -70,19 +70,12 @@ fn run_once(script: &str) -> Result<(), String> {
     stage.end()
 }
 
-/// What a bridge was told, or the service to do with it.
-#[derive(Clone)]
-enum Told {
-    Event(Event),
-    Manage(u64, Manage),
-}
-
 struct Stage {
     hub: Hub,
     is_component: bool,
     now: Timestamp,
     stanzas: VecDeque<Element>,
-    events: VecDeque<Told>,
+    events: VecDeque<Event>,
     /// What only the app could do, and the last of it that the script has seen.
     wishes: VecDeque<(u64, Wish)>,
     wish: u64,
@@ -210,7 +203,6 @@ impl Stage {
                 let state = if *state == "online" { NodeState::Online } else { NodeState::Offline };
                 self.act(Action::NodeState { node: self.find(node)?.number, state });
             }
-            [BRIDGE, "is", "done"] => self.hub.handle_managed(self.request, Ok(())),
             [BRIDGE, "adds", id] => {
                 self.act(Action::PutNode(Box::new(node(9, id, None, Readout::Reported, Vec::new()))))
             }
@@ -305,8 +297,7 @@ impl Stage {
                 Output::Trouble { .. } | Output::Refused { .. } => {}
                 Output::Http { id, call, .. } => self.calls.push_back((id, call)),
                 Output::HttpReply { answer, .. } => self.replies.push_back(answer),
-                Output::Event { event, .. } => self.events.push_back(Told::Event(event)),
-                Output::Manage { id, what, .. } => self.events.push_back(Told::Manage(id, what)),
+                Output::Event { event, .. } => self.events.push_back(event),
             }
         }
     }
@@ -377,8 +368,7 @@ impl Stage {
         let asked = match wish {
             Wish::Status => "status".to_owned(),
             Wish::Reload => "reload".to_owned(),
-            Wish::Release(bridge) => format!("release {bridge}"),
-            Wish::Restart(bridge) => format!("restart {bridge}"),
+            Wish::Manage { bridge, what } => format!("{what:?} {bridge}").to_lowercase(),
         };
         if asked == expected { Ok(()) } else { Err(format!("the service was asked: {asked}")) }
     }
@@ -396,18 +386,12 @@ impl Stage {
     }
 
     fn grant(&mut self, outcome: Result<Granted, String>) {
+        let outcome = outcome.map_err(|text| Failure::new(ReasonCode::Busy, text));
         self.hub.handle_granted(self.wish, outcome, self.now);
     }
 
     /// An event as a script writes it; remembers the request.
-    fn digest(&mut self, told: &Told) -> String {
-        let event = match told {
-            Told::Event(event) => event,
-            Told::Manage(id, what) => {
-                self.request = *id;
-                return format!("is managed {what:?}");
-            }
-        };
+    fn digest(&mut self, event: &Event) -> String {
         match event {
             Event::Read(Read { id, nodes, .. }) => {
                 self.request = *id;
@@ -485,7 +469,7 @@ impl Stage {
         match (self.stanzas.front(), self.events.front().cloned()) {
             (None, None) => Ok(()),
             (Some(stanza), _) => Err(format!("left over: {}", String::from(stanza))),
-            (None, Some(told)) => Err(format!("left over: home {}", self.digest(&told))),
+            (None, Some(event)) => Err(format!("left over: home {}", self.digest(&event))),
         }
     }
 

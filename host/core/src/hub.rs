@@ -51,7 +51,7 @@ use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
 use crate::model::bridge::{HttpAnswer, HttpCall};
-use crate::model::{Event, Failure, Timestamp};
+use crate::model::{Event, Timestamp};
 use crate::policy::{ConnectPermit, HttpRule, Policy, QueueRule};
 use crate::wire::receipts as receipts_of;
 use crate::wire::stanza::{Kind, Message, Request};
@@ -183,15 +183,6 @@ pub enum Output {
         /// What to answer.
         answer: HttpAnswer,
     },
-    /// To be done to a bridge as a whole; tell [`Hub::handle_managed`] what became of it.
-    Manage {
-        /// The bridge.
-        bridge: String,
-        /// Names it for [`Hub::handle_managed`].
-        id: u64,
-        /// What.
-        what: Manage,
-    },
     /// For the log: something that a bridge's mapper asked for was not done, because it breaks the contract or a bound.
     Refused {
         /// The bridge.
@@ -228,7 +219,7 @@ pub struct Hub {
     mirrors: mirror::Mirrors,
     timers: timers::Timers,
     /// What mappers were asked and have not completed.
-    requests: BTreeMap<u64, Owner>,
+    requests: BTreeMap<u64, Asked>,
     outputs: VecDeque<Output>,
     /// What we sent to ourselves; it comes in again without leaving.
     own: VecDeque<Element>,
@@ -244,6 +235,13 @@ struct Asker {
     from: Option<Jid>,
     at: Option<Jid>,
     id: String,
+}
+
+/// Which bridge's mapper was asked, and on whose behalf: nobody else can answer.
+#[derive(Debug)]
+struct Asked {
+    bridge: String,
+    owner: Owner,
 }
 
 /// On whose behalf a mapper was asked.
@@ -429,13 +427,6 @@ impl Hub {
         self.assured_durable(item);
     }
 
-    /// What became of an [`Output::Manage`].
-    pub fn handle_managed(&mut self, id: u64, outcome: Result<(), Failure>) {
-        if let Some(Owner::Run(number)) = self.requests.remove(&id) {
-            self.run_completed(number, id, outcome);
-        }
-    }
-
     /// A new session is bound; not for one that was resumed.
     pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
         self.now = now;
@@ -571,6 +562,11 @@ impl Hub {
             Downgrade::Never => false,
         };
         Profile { dialect, v0_2: dialect.is_long() && is_old }
+    }
+
+    /// On whose behalf a mapper was asked this.
+    fn owner_of(&self, request: u64) -> Option<Owner> {
+        self.requests.get(&request).map(|asked| asked.owner)
     }
 
     fn number(&mut self) -> u64 {

@@ -49,7 +49,6 @@ impl Stage {
                 | Output::Keep { .. }
                 | Output::Wish { .. }
                 | Output::HttpReply { .. }
-                | Output::Manage { .. }
                 | Output::Http { .. }
                 | Output::Trouble { .. }
                 | Output::Hold { .. }
