@@ -16,6 +16,7 @@ const AREAS: &[&str] = &[
     "discovery",
     "events",
     "http",
+    "mirror",
     "patterns",
     "queues",
     "sensor",
@@ -186,6 +187,11 @@ fn events() {
 #[test]
 fn http() {
     run("http");
+}
+
+#[test]
+fn mirror() {
+    run("mirror");
 }
 
 #[test]

@@ -3,24 +3,23 @@
 //! Owns the format (`tests/conformance/README.md` tells it) and the house that every script finds. Everything that the hub does must stand in
 //! the script: what is left over at its end is an error.
 
+mod door;
+mod publish;
+mod things;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
-use tombolo_core::hub::{
-    Granted, How, Hub, HubConfig, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
-};
+use tombolo_core::hub::{Granted, Hub, HubConfig, Output, Service, ServiceBridge, Wish};
 use tombolo_core::model::bridge::{HttpAnswer, HttpCall, Read, Report};
 use tombolo_core::model::{
-    Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
+    Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Node, NodeState, Quality,
     Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
-use tombolo_core::wire::pubsub::NodeConfig;
-use tombolo_core::wire::{Dialect, lexical, stanza};
+use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule};
+use tombolo_core::wire::{lexical, stanza};
 
 use crate::pattern::mismatch;
-
-mod door;
 
 const ME: &str = "bridge@example.org/tombolo";
 /// Our domain, where a script says `component`.
@@ -102,6 +101,10 @@ struct Stage {
     added: Vec<Node>,
     /// Those of the operator.
     queues: Vec<QueueRule>,
+    /// Things of others that the bridge was shown.
+    shown: things::Shown,
+    /// The question for our contact list.
+    roster: Option<String>,
 }
 
 impl Stage {
@@ -131,6 +134,8 @@ impl Stage {
             id: String::new(),
             added: Vec::new(),
             queues: Vec::new(),
+            shown: things::Shown::new(),
+            roster: None,
         };
         stage.start()?;
         Ok(stage)
@@ -163,6 +168,8 @@ impl Stage {
         // The greeting is every script's and none's.
         let before = self.stanzas.len();
         self.drain();
+        let asked = self.stanzas.iter().skip(before).find(|stanza| stanza.has_child("query", "jabber:iq:roster"));
+        self.roster = asked.and_then(|asked| asked.attr("id")).map(str::to_owned);
         self.stanzas.truncate(before);
         Ok(())
     }
@@ -173,6 +180,14 @@ impl Stage {
         let before = self.stanzas.len();
         self.drain();
         self.stanzas.truncate(before);
+    }
+
+    /// Our contact list comes, and is empty. Only who mirrors waits for it.
+    fn know_contacts(&mut self) {
+        let Some(id) = self.roster.take() else { return };
+        let roster = Element::bare("query", "jabber:iq:roster");
+        self.hub.handle_stanza(&stanza::result(None, &id, Some(roster)), self.now);
+        self.drain();
     }
 
     /// What was sent last that had to be durable comes back.
@@ -247,7 +262,13 @@ impl Stage {
             ["service", "says", state] => self.grant(Ok(Granted::Status(service(state)))),
             ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
             ["service", "fails", text @ ..] => self.grant(Err(text.join(" "))),
-            ["publish", how @ ..] => self.hub.publish_changed(vec![publish(how)?], self.now),
+            ["publish", how @ ..] => self.hub.publish_changed(vec![publish::section(how)?], self.now),
+            ["mirror", ..] if self.roster.is_some() => {
+                self.know_contacts();
+                return self.step(line, block);
+            }
+            ["mirror", "nothing"] => self.hub.mirror(BRIDGE, Vec::new(), self.now),
+            ["mirror", way @ ..] => self.hub.mirror(BRIDGE, vec![things::entry(way)?], self.now),
             ["queue", name, more @ ..] => {
                 self.queues.push(queue(name, more)?);
                 let queues = self.queues.clone();
@@ -417,7 +438,7 @@ impl Stage {
             Event::Wanted(node) => format!("has {} wanted", self.node_name(*node)),
             Event::Unwanted(node) => format!("has {} unwanted", self.node_name(*node)),
             Event::Stored(receipt) => format!("has receipt {receipt} stored"),
-            other => format!("{other:?}"),
+            other => things::digest(other, &mut self.shown).unwrap_or_else(|| format!("{other:?}")),
         }
     }
 
@@ -504,36 +525,6 @@ fn parse(block: &str, attributes: &str) -> Result<Element, String> {
 
 fn jid(who: &str) -> String {
     if who.contains(['@', '.']) { who.to_owned() } else { format!("{who}@example.org/phone") }
-}
-
-/// A section that pushes what is in the kitchen: the way, then to whom.
-fn publish(how: &[&str]) -> Result<PublishRule, String> {
-    let to = |to: &str| Jid::new(&jid(to)).map_err(|error| error.to_string());
-    let message = |who: &str, promise| Ok::<_, String>(How::Message { to: to(who)?, promise });
-    let config = |access: &str| NodeConfig { access_model: access.to_owned(), max_items: 1 };
-    let how = match how {
-        ["message", who] => message(who, Promise::None)?,
-        ["receipts", who] => message(who, Promise::Receipts)?,
-        ["acknowledged", who] => message(who, Promise::Acknowledged)?,
-        ["assured", who] => message(who, Promise::Assured)?,
-        ["presence"] => How::Presence,
-        ["pep"] => {
-            How::Node { service: None, node: "urn:nf:iot:sd:1.0".to_owned(), config: config("presence"), create: true }
-        }
-        ["pubsub", service, node] => {
-            How::Node { service: Some(to(service)?), node: (*node).to_owned(), config: config("open"), create: true }
-        }
-        ["room", room, commands @ ..] => How::Room(RoomRule {
-            room: to(room)?.into_bare(),
-            nick: "tombolo".to_owned(),
-            password: None,
-            create: true,
-            config: Vec::new(),
-            commands: commands == ["commands"],
-        }),
-        _ => return Err("no such way to publish".to_owned()),
-    };
-    Ok(PublishRule { share: Share::new(&["home/*"], &["*"]), how, dialect: Dialect::Nf, interval_us_min: 0 })
 }
 
 /// A queue of two items, from which an item is leased for 30 s, twice; Alice and Bob may push, Alice may pull, and `home` does what it can

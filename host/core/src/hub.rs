@@ -29,6 +29,7 @@ mod queues;
 mod readouts;
 mod receipts;
 mod registry;
+mod rooms;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -42,9 +43,10 @@ use std::collections::{BTreeMap, VecDeque};
 use addresses::Peer;
 pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
-pub use mirror::{Mirror, MirroredThings};
+pub use mirror::{Mirror, MirroredThings, Way as MirrorWay};
 pub use orders::Manage;
-pub use publish::{How, Promise, RoomRule, Rule as PublishRule};
+pub use publish::{How, Promise, Rule as PublishRule};
+pub use rooms::RoomRule;
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
@@ -215,6 +217,7 @@ pub struct Hub {
     queues: queues::Queues,
     http: http::Http,
     publisher: publish::Publisher,
+    rooms: rooms::Rooms,
     assured: assured::Assured,
     mirrors: mirror::Mirrors,
     timers: timers::Timers,
@@ -277,6 +280,7 @@ impl Hub {
             decisions: decisions::Decisions::restore(&config.kept),
             receipts: receipts::Receipts::default(),
             publisher: publish::Publisher::default(),
+            rooms: rooms::Rooms::new(),
             assured: assured::Assured::default(),
             mirrors: mirror::Mirrors::default(),
             timers: timers::Timers::default(),
@@ -291,6 +295,7 @@ impl Hub {
         hub.restore_assured();
         hub.publish_changed(rules, Timestamp::default());
         hub.recall_contacts();
+        hub.recall_services();
         hub
     }
 
@@ -338,9 +343,12 @@ impl Hub {
         {
             return;
         }
+        let is_occupant = self.is_occupant(&from.jid);
         let Some(jid) = self.real_jid(&from.jid) else { return };
         let from = Peer { jid, at: from.at };
         match message {
+            // A room says who its occupants are; whose things they have is not for it to say.
+            Message::Sensor(_) if is_occupant => {}
             Message::Received(id) => self.receipt_came(&from.jid, &id, now),
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Chat(chat) => self.chat(&from, &chat, now),
@@ -348,7 +356,8 @@ impl Hub {
             Message::Sensor(answer) => self.remote_says(&from.jid, answer, now),
             Message::Node(event) => self.remote_node_event(&from.jid, *event, now),
             Message::Http(part) => self.http_part(&from, part, now),
-            Message::Query(_) | Message::Published(_) | Message::Other => {}
+            Message::Published(event) => self.node_told(&from.jid, event, now),
+            Message::Query(_) | Message::Other => {}
         }
     }
 
@@ -499,6 +508,7 @@ impl Hub {
                 Timer::HttpInflow(number) => self.inflow_overdue(number, now),
                 Timer::HttpOutflow(number) => self.outflow_turn(number, now),
                 Timer::HttpPassage(id) => self.passage_overdue(id),
+                Timer::Service(number) => self.service_due(number, now),
             }
         }
     }

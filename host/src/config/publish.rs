@@ -171,7 +171,7 @@ fn template(field: &Field<'_>) -> Option<String> {
     })
 }
 
-fn room(text: &str) -> Result<BareJid, String> {
+pub(super) fn room(text: &str) -> Result<BareJid, String> {
     match BareJid::new(text) {
         Ok(room) if room.node().is_some() => Ok(room),
         Ok(_) => Err(format!("\"{text}\" is a service; write a room of it, as in \"plant@{text}\"")),
@@ -179,7 +179,7 @@ fn room(text: &str) -> Result<BareJid, String> {
     }
 }
 
-fn nick(text: &str) -> Result<String, String> {
+pub(super) fn nick(text: &str) -> Result<String, String> {
     ResourcePart::new(text).map(|nick| nick.as_str().to_owned()).map_err(|error| format!("\"{text}\": {error}"))
 }
 

@@ -9,7 +9,7 @@ use jid::Jid;
 use minidom::Element;
 
 use super::Hub;
-use super::mirror::Asked;
+use super::mirror::{Asked, Errand};
 use super::timers::Timer;
 use crate::model::{Timestamp, limits};
 use crate::wire::stanza::{Condition, FaultKind, StanzaFault, request};
@@ -30,6 +30,8 @@ pub(super) enum Purpose {
     Remote(Box<Asked>),
     /// What somebody asked through a door.
     Knock(u64),
+    /// A service in whose nodes mirrored things are published.
+    Service(Box<Errand>),
     /// Whatever the answer is, nobody minds.
     Nothing,
 }
@@ -135,6 +137,7 @@ impl Hub {
             }
             Purpose::Remote(asked) => self.remote_answered(*asked, outcome, now),
             Purpose::Knock(id) => self.passage_answered(id, outcome, now),
+            Purpose::Service(errand) => self.service_answered(*errand, outcome, now),
             Purpose::Nothing => {}
         }
     }

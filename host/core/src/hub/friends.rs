@@ -188,7 +188,7 @@ impl Hub {
         let contact = Contact::of(from);
         self.remote_presence(&from.jid, what, now);
         match what {
-            Presence::Available { caps } => {
+            Presence::Available { caps, .. } => {
                 let is_slixmpp = caps.as_ref().is_some_and(|caps| caps.is_slixmpp());
                 if self.friends.online.len() < limits::CONTACTS_MAX || self.friends.online.contains_key(from) {
                     let before = self.friends.online.insert(from.clone(), is_slixmpp);

@@ -133,12 +133,14 @@ pub struct Chat {
 }
 
 /// What presence says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Presence {
     /// Online.
     Available {
         /// XEP-0115, if advertised.
         caps: Option<discovery::Caps>,
+        /// Readings that it carries.
+        answers: Vec<sensor::Answer>,
     },
     /// Gone.
     Unavailable,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jid::{BareJid, Jid};
 
+use super::entry::Mirror;
 use super::jobs::Job;
 use super::order::Order;
 use super::thing::Thing;
@@ -41,6 +42,10 @@ pub(super) struct Remote {
     pub(super) retry_at: Option<Timestamp>,
     pub(super) renew_at: Option<Timestamp>,
     pub(super) poll_at: Option<Timestamp>,
+    /// When published things grow stale.
+    pub(super) stale_at: Option<Timestamp>,
+    /// A room that hides who is in it, where that was to be known.
+    pub(super) is_anonymous: bool,
     armed: Option<Timestamp>,
     /// Complaints that were made already.
     said: BTreeSet<&'static str>,
@@ -99,6 +104,8 @@ impl Remote {
             retry_at: None,
             renew_at: None,
             poll_at: None,
+            stale_at: None,
+            is_anonymous: false,
             armed: None,
             said: BTreeSet::new(),
         }
@@ -162,7 +169,7 @@ impl Remote {
 
     fn due(&self) -> Option<Timestamp> {
         let readouts = self.readouts.values().map(|readout| readout.deadline);
-        readouts.chain(self.retry_at).chain(self.renew_at).chain(self.poll_at).min()
+        readouts.chain(self.retry_at).chain(self.renew_at).chain(self.poll_at).chain(self.stale_at).min()
     }
 }
 
@@ -176,7 +183,7 @@ impl Hub {
     pub(super) fn remotes_changed(&mut self, touched: &BTreeSet<BareJid>, now: Timestamp) {
         for jid in touched {
             self.unsubscribe_at(jid, now);
-            if self.entries_of(jid).is_empty() {
+            if self.all_entries_of(jid).next().is_none() {
                 self.abandon(jid);
                 continue;
             }
@@ -188,8 +195,15 @@ impl Hub {
                 remote.here = self.friends.resources(jid);
                 self.mirrors.remotes.insert(jid.clone(), remote);
             }
+            self.drop_unwanted(jid);
             self.approach(jid, now);
         }
+    }
+
+    /// Published things that no entry means any more; of what is asked, the next look decides.
+    fn drop_unwanted(&mut self, jid: &BareJid) {
+        let wanted: Vec<Mirror> = self.all_entries_of(jid).cloned().collect();
+        self.drop_published(jid, |name| !wanted.iter().any(|entry| entry.covers(name)));
     }
 
     /// Nobody wants anything of it any more.
@@ -208,6 +222,8 @@ impl Hub {
 
     /// A new session of ours: whatever was agreed with anybody is void, except with ourselves.
     pub(in crate::hub) fn mirrors_lost(&mut self, now: Timestamp) {
+        self.mirrors.is_begun = false;
+        self.services_lost(now);
         let jids: Vec<BareJid> = self.mirrors.remotes.keys().cloned().collect();
         for jid in jids {
             let me = self.me();
@@ -224,10 +240,12 @@ impl Hub {
 
     /// Our contacts are known: we go looking for our remotes.
     pub(in crate::hub) fn mirrors_begin(&mut self, now: Timestamp) {
+        self.mirrors.is_begun = true;
         let jids: Vec<BareJid> = self.mirrors.remotes.keys().cloned().collect();
         for jid in jids {
             self.approach(&jid, now);
         }
+        self.services_begin(now);
     }
 
     /// Other rules of ours: what we may see of ourselves may be other things. Nobody else's rules are known to change.
@@ -284,7 +302,11 @@ impl Hub {
             self.meet(&jid, now);
         }
         let Some(remote) = self.mirrors.remotes.get(&jid) else { return };
-        let (is_renewal, is_poll) = (is_past(remote.renew_at), is_past(remote.poll_at));
+        let (is_renewal, is_poll, is_stale) =
+            (is_past(remote.renew_at), is_past(remote.poll_at), is_past(remote.stale_at));
+        if is_stale {
+            self.grow_stale(&jid, now);
+        }
         if is_renewal {
             self.renew(&jid, now);
         }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jid::{BareJid, Jid};
 
+use super::entry::{Mirror, Way};
 use super::jobs::{Job, is_unreachable};
+use super::published::Spot;
 use super::remote::{Peer, Remote};
 use crate::hub::asks::Answered;
 use crate::hub::{Contact, Hub};
-use crate::model::{Timestamp, limits};
+use crate::model::{NodeState, Timestamp, limits};
 use crate::wire::Dialect;
 use crate::wire::discovery::Info;
 use crate::wire::stanza::{Availability, Presence, presence};
@@ -20,13 +22,23 @@ impl Hub {
             return;
         }
         let contact = self.contact(jid);
-        if !self.is_our_account(jid) && !self.friends.sees(&contact) {
+        let is_account = self.all_entries_of(jid).any(Mirror::is_of_account);
+        if is_account && !self.is_our_account(jid) && !self.friends.sees(&contact) {
             self.show_presence(Availability::Subscribe, &jid.clone().into());
         }
+        self.be_told(jid);
         self.meet(jid, now);
     }
 
-    fn contact(&self, jid: &BareJid) -> Contact {
+    /// Whoever publishes at its own account has to see from our capabilities what we want to be told.
+    fn be_told(&mut self, jid: &BareJid) {
+        let is_listened_to = self.is_published_by(jid, |way| matches!(way, Way::Pep(_)));
+        if is_listened_to && !self.is_our_account(jid) && !self.friends.is_shown(&self.contact(jid)) {
+            self.show_presence(Availability::Available, &jid.clone().into());
+        }
+    }
+
+    pub(super) fn contact(&self, jid: &BareJid) -> Contact {
         Contact { jid: jid.clone(), at: self.config.component.clone() }
     }
 
@@ -50,6 +62,9 @@ impl Hub {
     /// Begins with it, if it can be found and we have not begun.
     pub(super) fn meet(&mut self, jid: &BareJid, now: Timestamp) {
         let Some(remote) = self.mirrors.remotes.get(jid).filter(|remote| remote.peer.is_none()) else { return };
+        if self.entries_of(jid).is_empty() {
+            return;
+        }
         let Some(address) = self.whereabouts(jid, remote).filter(|_| remote.retry_at.is_none()) else { return };
         let contact = self.contact(jid);
         if !self.is_our_account(jid) && !self.friends.is_shown(&contact) {
@@ -82,8 +97,13 @@ impl Hub {
             return;
         }
         match what {
-            Presence::Available { caps } => {
-                self.remote_here(&jid, from, caps.as_ref().map(|caps| caps.ver.clone()), now)
+            Presence::Available { caps, answers } => {
+                self.remote_here(&jid, from, caps.as_ref().map(|caps| caps.ver.clone()), now);
+                if self.is_published_by(&jid, |way| *way == Way::Presence) {
+                    answers.iter().for_each(|answer| {
+                        self.hear_published(&jid, Spot::Own, answer.clone(), false, now);
+                    });
+                }
             }
             Presence::Unavailable => self.remote_gone(&jid, from, now),
             Presence::Unsubscribed => {
@@ -96,6 +116,8 @@ impl Hub {
                 if let Some(remote) = self.mirrors.remotes.get_mut(&jid) {
                     remote.is_refused = false;
                 }
+                self.be_told(&jid);
+                self.begin_service(&jid, now);
             }
             Presence::Subscribe | Presence::Unsubscribe | Presence::Probe | Presence::Error | Presence::Other => {}
         }
@@ -107,6 +129,7 @@ impl Hub {
         if remote.here.len() >= limits::MIRROR_ENTRIES_MAX && !remote.here.contains_key(from) {
             return;
         }
+        let is_first = remote.here.is_empty();
         let before = remote.here.insert(from.clone(), ver.clone());
         let is_other = before.as_ref() != Some(&ver);
         let is_peer = remote.peer.as_ref().is_some_and(|peer| peer.address == *from);
@@ -120,6 +143,9 @@ impl Hub {
         if let Some(remote) = self.mirrors.remotes.get_mut(jid).filter(|remote| remote.peer.is_none()) {
             (remote.attempts, remote.retry_at) = (0, None);
         }
+        if is_first {
+            self.set_published(jid, NodeState::Online, |_| true);
+        }
         self.meet(jid, now);
     }
 
@@ -128,9 +154,13 @@ impl Hub {
         let is_gone = |address: &Jid| from.is_bare() || address == from;
         remote.here.retain(|address, _| !is_gone(address));
         remote.unsuitable.retain(|address| !is_gone(address));
+        let is_last = remote.here.is_empty();
         if remote.peer.as_ref().is_some_and(|peer| is_gone(&peer.address)) {
             self.lose(jid, "The thing went offline.", now);
             self.meet(jid, now);
+        }
+        if is_last && self.all_entries_of(jid).all(Mirror::is_of_account) {
+            self.set_published(jid, NodeState::Offline, |_| true);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Hub;
 use super::rule::How;
 use crate::hub::timers::Timer;
-use crate::model::{NodeReading, Timestamp, limits};
+use crate::model::{NodeReading, NodeRef, Timestamp, limits};
 use crate::wire::stanza::{Availability, presence};
 use crate::wire::{Dialect, Element, sensor};
 
@@ -70,7 +70,9 @@ impl Hub {
             });
             is_all &= readings.len() == count;
             if !readings.is_empty() {
-                payloads.push(sensor::data(dialect.into(), &id, &readings, true));
+                let entry = |name: &NodeRef| self.registry.get(self.registry.find(name)?);
+                let origin = |name: Option<&NodeRef>| super::elsewhere(&entry(name?)?.node);
+                payloads.push(sensor::with_origins(sensor::data(dialect.into(), &id, &readings, true), origin));
             }
         }
         self.publisher.announced.last = Some(now);

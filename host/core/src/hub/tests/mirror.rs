@@ -3,7 +3,10 @@
 mod local;
 mod pair;
 mod pairs;
+mod published;
+mod rooms;
 mod scripted;
+mod stage;
 
 use crate::hub::Output;
 use crate::model::{Event, Node, Sample, Setting, Value};
