@@ -14,6 +14,8 @@ mod doors;
 mod flood;
 #[path = "e2e/foreign.rs"]
 mod foreign;
+#[path = "e2e/heard.rs"]
+mod heard;
 #[path = "e2e/http.rs"]
 mod http;
 #[path = "e2e/local.rs"]

@@ -138,7 +138,7 @@ listen:
     }
     writeln!(
         text,
-        "modules: {{mod_disco: {{}}, mod_ping: {{}}, mod_roster: {{}}, mod_caps: {{}}, mod_offline: {{}}, mod_stream_mgmt: {{resume_timeout: 60}}}}"
+        "modules: {{mod_disco: {{}}, mod_ping: {{}}, mod_roster: {{}}, mod_caps: {{}}, mod_offline: {{}}, mod_stream_mgmt: {{resume_timeout: 60}}, mod_pubsub: {{plugins: [flat, pep]}}, mod_muc: {{hosts: [\"rooms.@HOST@\"]}}}}"
     )?;
     text.push_str(settings.lines);
     Ok(text)
