@@ -5,6 +5,7 @@
 // A JSON value is indexed by name: what is missing is null, nothing panics.
 #![allow(clippy::missing_errors_doc, clippy::indexing_slicing)]
 
+pub mod acme;
 pub mod ejabberd;
 pub mod native;
 pub mod pattern;

@@ -125,18 +125,17 @@ impl Session {
     /// Goes on from what another version, or another run, left.
     pub(crate) fn resume(settings: Settings, public_url: Option<String>, mut state: State) -> Self {
         state.nodes.resume(&settings);
+        state.calls.resume();
         state.mirror.resume();
         Self { settings, public_url, state, is_dirty: false, vanished: Vec::new() }
     }
 
     /// For the next run.
     pub(crate) fn checkpoint(&self) -> State {
-        let unkept: Vec<(NodeNumber, &str, Timestamp)> = self
-            .state
-            .deliveries
-            .values()
-            .map(|delivery| (delivery.node, delivery.ri.as_str(), delivery.created))
-            .collect();
+        let mut unkept: BTreeMap<NodeNumber, Vec<(&str, Timestamp)>> = BTreeMap::new();
+        for delivery in self.state.deliveries.values() {
+            unkept.entry(delivery.node).or_default().push((&delivery.ri, delivery.created));
+        }
         State {
             calls: self.state.calls.checkpoint(),
             nodes: self.state.nodes.checkpoint(&unkept),

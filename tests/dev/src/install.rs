@@ -12,6 +12,8 @@ use crate::{Outcome, place, say};
 
 /// The foreign XMPP client, exactly.
 const SLIXMPP: &str = "slixmpp==1.17.0";
+/// The foreign oneM2M CSE, exactly.
+const ACME: &str = "acmecse==2026.5.3";
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -38,16 +40,17 @@ pub fn for_demo() -> Outcome<()> {
 
 /// Installs what is missing for all tests.
 pub fn for_tests() -> Outcome<()> {
-    let environment = place::target()?.join("venv");
-    let ready = environment.join("ready");
-    let has_slixmpp = fs::read_to_string(&ready).is_ok_and(|text| text == SLIXMPP) && place::python()?.exists();
+    let target = place::target()?;
+    let environments = [("venv", SLIXMPP), ("acme", ACME)].map(|(name, package)| (target.join(name), package));
+    let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
     let more = missing(&MORE_PACKAGES);
-    packages(&[missing_packages(!has_slixmpp), more].concat())?;
+    packages(&[missing_packages(!has_all), more].concat())?;
     wasm_target()?;
     components()?;
-    if !has_slixmpp {
-        python_environment(&environment)?;
-        fs::write(&ready, SLIXMPP)?;
+    for (environment, package) in &environments {
+        if !has_package(environment, package) {
+            python_environment(environment, package)?;
+        }
     }
     Ok(())
 }
@@ -137,12 +140,19 @@ fn components() -> Outcome<()> {
     Ok(())
 }
 
-fn python_environment(environment: &Path) -> Outcome<()> {
-    say(&format!("install: {SLIXMPP} from PyPI into {}", environment.display()));
+/// Each has its own environment: their dependencies are none of each other's business.
+fn has_package(environment: &Path, package: &str) -> bool {
+    let has_python = environment.join("bin").join("python").exists();
+    has_python && fs::read_to_string(environment.join("ready")).is_ok_and(|text| text == package)
+}
+
+fn python_environment(environment: &Path, package: &str) -> Outcome<()> {
+    say(&format!("install: {package} from PyPI into {}", environment.display()));
     let _ = fs::remove_dir_all(environment);
     run(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
     let pip = environment.join("bin").join("pip");
-    run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", SLIXMPP]))
+    run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
+    Ok(fs::write(environment.join("ready"), package)?)
 }
 
 fn succeeds(command: &mut Command) -> bool {

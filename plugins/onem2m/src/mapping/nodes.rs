@@ -183,11 +183,13 @@ impl Nodes {
     }
 
     /// What the next run needs; `unkept` are instances by node that are not stored yet.
-    pub(crate) fn checkpoint(&self, unkept: &[(NodeNumber, &str, Timestamp)]) -> Self {
-        let of = |number: NodeNumber| {
-            unkept.iter().filter(move |(node, _, _)| *node == number).map(|(_, ri, created)| (*ri, *created))
-        };
-        let all = self.all.iter().map(|(number, node)| (*number, node.checkpoint(of(*number)))).collect();
+    pub(crate) fn checkpoint(&self, unkept: &BTreeMap<NodeNumber, Vec<(&str, Timestamp)>>) -> Self {
+        let of = |number: &NodeNumber| unkept.get(number).into_iter().flatten().copied();
+        let all = self.all.iter().map(|(number, node)| (*number, node.checkpoint(of(number)))).collect();
         Self { all, ..Self::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
     }
 }

@@ -75,12 +75,12 @@ impl Session {
         match instance {
             Some(newest) => {
                 self.deliver(number, &newest, None, now, out);
-                self.advance(number, newest.created);
+                self.complete(number, newest.created, newest.st);
             }
             // Empty: everything that comes is new.
             None if answer.rsc == rsc::NOT_FOUND => {
                 let created = node.about.created.unwrap_or(0);
-                self.advance(number, created);
+                self.complete(number, created, None);
             }
             None => out.log(Level::Debug, format!("{}: {}", node.id, answer.failure().message)),
         }
@@ -97,9 +97,9 @@ impl Session {
         self.state.nodes.set_trouble(number, trouble);
     }
 
-    fn advance(&mut self, number: NodeNumber, until: Timestamp) {
+    fn complete(&mut self, number: NodeNumber, until: Timestamp, tag: Option<i64>) {
         if let Some(node) = self.state.nodes.get_mut(number) {
-            node.seen.advance(until);
+            node.seen.complete(until, tag);
             self.is_dirty = true;
         }
     }
@@ -125,8 +125,8 @@ impl Session {
             instances.iter().filter(|instance| node.seen.is_new(&instance.ri, instance.created)).collect();
         let is_cut = new.len() > REPORTS_MAX;
         new.truncate(REPORTS_MAX);
-        let reached =
-            if is_cut { new.last().map(|last| last.created) } else { instances.last().map(|last| last.created) };
+        let reached = if is_cut { new.last().copied() } else { instances.last() };
+        let reached = reached.map(|last| (last.created, last.st));
         for instance in new {
             self.deliver(number, instance, None, now, out);
         }
@@ -135,7 +135,7 @@ impl Session {
         match (is_cut, next) {
             (false, Some(next)) => self.catch_up(number, next),
             (_, _) => {
-                reached.into_iter().for_each(|reached| self.advance(number, reached));
+                reached.into_iter().for_each(|(until, tag)| self.complete(number, until, tag));
                 if is_cut {
                     self.catch_up(number, 0);
                 }

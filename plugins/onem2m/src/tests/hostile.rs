@@ -106,3 +106,20 @@ fn contents_with_a_thousand_members_are_bounded() {
     bench.pump();
     assert!(bench.node("dev/temp").fields.len() < 140);
 }
+
+#[test]
+fn two_thousand_containers_are_looked_after() {
+    let mut bench = Bench::new("{}", |cse| {
+        for number in 0..2_000 {
+            cse.put("", 3, json!({"m2m:cnt": {"rn": format!("c{number}")}}));
+        }
+    });
+    assert_eq!(bench.ids().len(), 2_000);
+    bench.readings();
+    bench.cse.say("c1999", "1");
+    bench.pump();
+    assert_eq!(bench.readings(), ["c1999 value 1"]);
+    let state = bench.harness.mapper.session.checkpoint();
+    let bytes = serde_json::to_vec(&state).unwrap().len();
+    assert!(bytes < 2_000_000, "{bytes}");
+}
