@@ -23,7 +23,7 @@ impl Names {
     pub fn localize(&self, text: &str) -> String {
         let Some(number) = self.number else { return text.to_owned() };
         let services = ["iot", "pubsub", "rooms"];
-        let accounts = ["example.org", "evil.example"]
+        let accounts = super::live::DOMAINS
             .iter()
             .fold(text.to_owned(), |text, domain| text.replace(&format!("@{domain}"), &format!("-{number}@{domain}")));
         services.iter().fold(accounts, |text, service| {

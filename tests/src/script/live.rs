@@ -70,14 +70,19 @@ fn peers(script: &str, names: &Names) -> BTreeSet<String> {
             _ => None,
         }
     });
-    named.filter(|who| *who != "server").map(|who| names.jid(&names.localize(who))).collect()
+    let all: BTreeSet<String> =
+        named.filter(|who| *who != "server").map(|who| names.jid(&names.localize(who))).collect();
+    let has_client = |jid: &str| all.iter().any(|other| other.starts_with(&format!("{jid}/")));
+    let is_account = |jid: &str| DOMAINS.contains(&domain_of(jid));
+    let full = |jid: &String| if jid.contains('/') || !is_account(jid) { jid.clone() } else { format!("{jid}/phone") };
+    all.iter().filter(|jid| jid.contains('/') || !has_client(jid)).map(full).collect()
 }
 
 /// Runs a script in one generation; `names` are nobody else's at this server.
 pub fn run(place: &Place, script: &str, dialect: &str, names: &Names) -> Result<(), String> {
     let _inside = place.runtime.enter();
     let mut clients = BTreeMap::new();
-    for jid in peers(script, names).iter().map(|jid| full(jid)).filter(|jid| is_client(jid)) {
+    for jid in peers(script, names).into_iter().filter(|jid| DOMAINS.contains(&domain_of(jid))) {
         let client = Client::log_in(place.port, &jid, PASSWORD).map_err(|error| error.to_string())?;
         clients.insert(jid, (client, VecDeque::new()));
     }
@@ -91,15 +96,6 @@ pub fn run(place: &Place, script: &str, dialect: &str, names: &Names) -> Result<
     let live =
         Live { place, is_component: own.is_some(), names: names.clone(), line: None, clients, services, mark: 0 };
     Stage::new(own.is_some(), names, Box::new(live))?.play(&told_in(script, dialect))
-}
-
-fn is_client(jid: &str) -> bool {
-    DOMAINS.iter().any(|domain| jid.contains(&format!("@{domain}/")))
-}
-
-/// Who is named without a resource has one client.
-fn full(jid: &str) -> String {
-    if jid.contains('/') { jid.to_owned() } else { format!("{jid}/phone") }
 }
 
 fn domain_of(jid: &str) -> &str {
@@ -258,10 +254,17 @@ impl Live {
         Ok(())
     }
 
+    /// The client of whom a script means; who is named without a resource has one.
+    fn client(&mut self, who: &str) -> Option<&mut (Client, VecDeque<Element>)> {
+        let is_theirs = |jid: &str| jid == who || jid.starts_with(&format!("{who}/"));
+        self.clients.iter_mut().find(|(jid, _)| is_theirs(jid)).map(|(_, client)| client)
+    }
+
     fn queue(&mut self, who: &str) -> Option<&mut VecDeque<Element>> {
-        match self.clients.get_mut(&full(who)) {
-            Some((_, queue)) => Some(queue),
-            None => self.services.get_mut(domain_of(who)).map(|(_, queue)| queue),
+        let is_client = self.client(who).is_some();
+        match is_client {
+            true => self.client(who).map(|(_, queue)| queue),
+            false => self.services.get_mut(domain_of(who)).map(|(_, queue)| queue),
         }
     }
 }
@@ -310,7 +313,7 @@ impl Wire for Live {
         let to = if is_about_presence { to.split('/').next().unwrap_or_default() } else { to };
         let (mark, payload) = self.next_mark();
         let me = self.me();
-        if let Some((client, _)) = self.clients.get_mut(&full(from)) {
+        if let Some((client, _)) = self.client(from) {
             let name_ends = block.find([' ', '/', '>']).ok_or("no stanza")?;
             let (name, rest) = block.split_at(name_ends);
             let text = format!("{name} to='{to}'{rest}<message to='{me}'>{payload}</message>");
