@@ -8,8 +8,12 @@
 mod commands;
 #[path = "e2e/component.rs"]
 mod component;
+#[path = "e2e/dialogues.rs"]
+mod dialogues;
 #[path = "e2e/doors.rs"]
 mod doors;
+#[path = "e2e/federation.rs"]
+mod federation;
 #[path = "e2e/flood.rs"]
 mod flood;
 #[path = "e2e/foreign.rs"]

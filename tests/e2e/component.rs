@@ -198,6 +198,6 @@ fn a_wrong_secret_is_said_and_tried_again() {
 }
 
 fn ejabberd() -> Ejabberd {
-    let component = Some(COMPONENT);
-    Ejabberd::start(Settings { domain: DOMAIN, accounts: &["alice"], component, ..Settings::default() }).unwrap()
+    let components = &[COMPONENT];
+    Ejabberd::start(Settings { domain: DOMAIN, accounts: &["alice"], components, ..Settings::default() }).unwrap()
 }

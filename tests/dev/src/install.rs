@@ -29,8 +29,10 @@ const PACKAGES: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
-/// The same for tests only: a second server.
-const MORE_PACKAGES: [(&str, &str); 1] = [("ejabberd", "ejabberdctl")];
+/// The same for tests only: a second server, and what two servers need to find each other in a network of a test's own.
+const MORE_PACKAGES: [(&str, &str); 2] = [("ejabberd", "ejabberdctl"), ("iproute2", "ip")];
+/// Prosody's resolver that reads `/etc/hosts`; a library, without a program that would show that it is there.
+const RESOLVER: &str = "lua-unbound";
 
 /// Installs what is missing for the demo.
 pub fn for_demo() -> Outcome<()> {
@@ -43,7 +45,10 @@ pub fn for_tests() -> Outcome<()> {
     let target = place::target()?;
     let environments = [("venv", SLIXMPP), ("acme", ACME)].map(|(name, package)| (target.join(name), package));
     let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
-    let more = missing(&MORE_PACKAGES);
+    let mut more = missing(&MORE_PACKAGES);
+    if !succeeds(Command::new("dpkg").args(["-s", RESOLVER])) {
+        more.push(RESOLVER);
+    }
     packages(&[missing_packages(!has_all), more].concat())?;
     wasm_target()?;
     components()?;

@@ -129,7 +129,7 @@ impl Hub {
                 if let Ok(Some(payload)) = outcome
                     && payload.is("query", ns::ROSTER)
                 {
-                    self.roster_changed(roster::parse(&payload));
+                    self.roster_told(roster::parse(&payload));
                 }
                 self.contacts_known(now);
                 self.look_behind_doors();

@@ -22,6 +22,8 @@ pub(super) struct Remote {
     number: u64,
     /// Full JIDs that are online, and the hash of what each can do.
     pub(super) here: BTreeMap<Jid, Option<String>>,
+    /// Where we met it last, unless it said that it goes: it may be there although no presence reaches us.
+    pub(super) last: Option<Jid>,
     /// Those of them that are nothing for us.
     pub(super) unsuitable: BTreeSet<Jid>,
     /// It does not want us to see its presence.
@@ -87,6 +89,7 @@ impl Remote {
         Self {
             number,
             here: BTreeMap::new(),
+            last: None,
             unsuitable: BTreeSet::new(),
             is_refused: false,
             epoch: 0,

@@ -13,17 +13,17 @@ use crate::hub::{Contact, Hub};
 use crate::model::{NodeState, Timestamp, limits};
 use crate::wire::Dialect;
 use crate::wire::discovery::Info;
-use crate::wire::stanza::{Availability, Presence, presence};
+use crate::wire::stanza::{Availability, Condition, Presence, StanzaFault, presence};
 
 impl Hub {
-    /// Asks to see its presence, where we do not see it, and meets it where it needs none.
+    /// Asks to see its presence, and meets it where it needs none. Also where our contact list says that we see it: a server answers that
+    /// by itself, and one that lost its contacts in a crash would never tell us again that the remote is there.
     pub(super) fn approach(&mut self, jid: &BareJid, now: Timestamp) {
         if self.me().is_none() || !self.mirrors.remotes.contains_key(jid) {
             return;
         }
-        let contact = self.contact(jid);
         let is_account = self.all_entries_of(jid).any(Mirror::is_of_account);
-        if is_account && !self.is_our_account(jid) && !self.friends.sees(&contact) {
+        if is_account && !self.is_our_account(jid) {
             self.show_presence(Availability::Subscribe, &jid.clone().into());
         }
         self.be_told(jid);
@@ -49,14 +49,16 @@ impl Hub {
         self.send_from(at.as_ref(), presence(what, Some(to), caps));
     }
 
-    /// Where to find it: ourselves at our own address, a domain at its own; everybody else where presence says, each resource in turn.
+    /// Where to find it: ourselves at our own address, a domain at its own; everybody else where presence says, each resource in turn, or
+    /// where it was when a server between us lost its presence.
     fn whereabouts(&self, jid: &BareJid, remote: &Remote) -> Option<Jid> {
         if self.is_our_account(jid) {
             return self.me();
         }
-        let by_presence = remote.here.keys().find(|jid| !remote.unsuitable.contains(*jid)).cloned();
         let is_domain = jid.node().is_none();
-        by_presence.or_else(|| is_domain.then(|| jid.clone().into()).filter(|jid| !remote.unsuitable.contains(jid)))
+        let itself = is_domain.then(|| jid.clone().into());
+        let mut all = remote.here.keys().cloned().chain(itself).chain(remote.last.clone());
+        all.find(|jid| !remote.unsuitable.contains(jid))
     }
 
     /// Begins with it, if it can be found and we have not begun.
@@ -154,6 +156,7 @@ impl Hub {
         let is_gone = |address: &Jid| from.is_bare() || address == from;
         remote.here.retain(|address, _| !is_gone(address));
         remote.unsuitable.retain(|address| !is_gone(address));
+        remote.last.take_if(|last| is_gone(last));
         let is_last = remote.here.is_empty();
         if remote.peer.as_ref().is_some_and(|peer| is_gone(&peer.address)) {
             self.lose(jid, "The thing went offline.", now);
@@ -169,7 +172,7 @@ impl Hub {
         let generations = self.entries_of(jid).first().map_or_else(Vec::new, |entry| entry.generations.clone());
         let info = match outcome {
             Ok(payload) => payload.as_ref().map(Info::parse).unwrap_or_default(),
-            Err(fault) if is_unreachable(&fault) => {
+            Err(fault) if is_unreachable(&fault) || self.is_only_supposed(jid, &fault) => {
                 return self.lose_for_a_while(jid, "The thing does not answer.", now);
             }
             Err(_) => Info::default(),
@@ -189,10 +192,20 @@ impl Hub {
             return self.not_this_one(jid, now);
         };
         (peer.dialect, peer.is_met) = (dialect, true);
+        remote.last = Some(peer.address.clone());
         peer.is_concentrator = has(dialect.concentrator_ns());
         (peer.has_events, peer.has_control) = (has(dialect.events_ns()), has(dialect.control_ns()));
         remote.renew_at = Some(now.plus_ms(limits::MIRROR_RENEW_MS));
         self.begin_browse(jid);
+    }
+
+    /// Nobody is where we only suppose it: that says nothing about what it can do.
+    fn is_only_supposed(&self, jid: &BareJid, fault: &StanzaFault) -> bool {
+        let is_supposed = |remote: &Remote| {
+            let peer = remote.peer.as_ref().map(|peer| &peer.address);
+            peer.is_some_and(|address| remote.last.as_ref() == Some(address) && !remote.here.contains_key(address))
+        };
+        fault.condition == Condition::ServiceUnavailable && self.mirrors.remotes.get(jid).is_some_and(is_supposed)
     }
 
     /// Another resource may do; if none does, all are looked at again later.

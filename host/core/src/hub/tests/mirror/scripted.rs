@@ -3,7 +3,7 @@
 use super::setting;
 use super::stage::{ME, PLANT, Stage, error};
 use crate::hub::Mirror;
-use crate::model::{Action, Value, limits};
+use crate::model::{Action, FullJid, Value, limits};
 use crate::wire::Dialect;
 
 fn attribute(xml: &str, name: &str) -> String {
@@ -192,4 +192,24 @@ fn what_a_remote_says_without_being_asked_is_shown_too() {
     stage.hear(&format!("<presence type='unavailable' from='{PLANT}' to='{ME}'/>"));
     stage.says(&resp("m2"));
     assert_eq!(stage.take_told(), ["home +1 plant@two.example/S/m2 Energy", "home =1 0:7.00"]);
+}
+
+#[test]
+fn a_remote_whose_presence_was_lost_between_servers_is_looked_for_where_it_was() {
+    let (mut stage, _) = met(Dialect::Nf);
+    stage.hub.session_offline(stage.now);
+    stage.hub.session_online(FullJid::new(ME).unwrap(), stage.now);
+    stage.drain();
+    stage.sent.clear();
+    stage.hub.mirrors_begin(stage.now);
+    stage.drain();
+    assert!(stage.sent.iter().any(|(_, xml)| xml.contains("type=\"subscribe\"") || xml.contains("type='subscribe'")));
+    stage.fail("disco#info", &error("service-unavailable"));
+    stage.pass_ms(limits::MIRROR_RETRY_MS);
+    let (_, xml) = stage.take("disco#info");
+    assert!(xml.contains(PLANT), "{xml}");
+    stage.hear(&format!("<presence type='unavailable' from='{PLANT}' to='{ME}'/>"));
+    stage.sent.clear();
+    stage.pass_ms(limits::MIRROR_RETRY_MS_MAX);
+    assert!(!stage.sent.iter().any(|(_, xml)| xml.contains("disco#info")), "it said that it goes: {:?}", stage.sent);
 }

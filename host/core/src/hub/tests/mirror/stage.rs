@@ -77,7 +77,6 @@ impl Stage {
                 Output::Event { .. }
                 | Output::Wish { .. }
                 | Output::HttpReply { .. }
-                | Output::HttpReply { .. }
                 | Output::Http { .. }
                 | Output::Trouble { .. }
                 | Output::Hold { .. }
