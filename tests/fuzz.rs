@@ -11,6 +11,8 @@ mod mqtt;
 mod onem2m;
 #[path = "fuzz/shells.rs"]
 mod shells;
+#[path = "fuzz/upnp.rs"]
+mod upnp;
 #[path = "fuzz/wire.rs"]
 mod wire;
 
@@ -35,6 +37,12 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("onem2m_notifications", onem2m::notifications),
     ("onem2m_settings", onem2m::settings),
     ("thermometer_bytes", mqtt::thermometer),
+    ("upnp_ssdp", upnp::ssdp),
+    ("upnp_description", upnp::description),
+    ("upnp_scpd", upnp::scpd),
+    ("upnp_soap", upnp::soap),
+    ("upnp_gena", upnp::gena),
+    ("upnp_control", upnp::control),
     ("config", shells::config),
     ("component", shells::component),
     ("transcript", shells::transcript),
@@ -149,4 +157,4 @@ macro_rules! replays {
     };
 }
 
-replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings thermometer_bytes config component transcript);
+replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings upnp_ssdp upnp_description upnp_scpd upnp_soap upnp_gena upnp_control thermometer_bytes config component transcript);

@@ -12,6 +12,7 @@ use tombolo_runtime::{Engine, Program};
 use tombolo_tests::native::program;
 use tombolo_tests::transcript::{check, record};
 use tombolo_thermometer::Thermometer;
+use tombolo_upnp::Upnp;
 
 fn of(plugin: &str) -> Vec<PathBuf> {
     let directory = place::root().join("plugins").join(plugin).join("transcripts");
@@ -75,4 +76,14 @@ async fn thermometer_natively() {
 #[tokio::test(flavor = "multi_thread")]
 async fn thermometer_as_wasm() {
     as_wasm("thermometer").await;
+}
+
+#[tokio::test]
+async fn upnp_natively() {
+    native("upnp", &program::<Upnp>("native")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upnp_as_wasm() {
+    as_wasm("upnp").await;
 }
