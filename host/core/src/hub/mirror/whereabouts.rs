@@ -52,7 +52,8 @@ impl Hub {
     /// Where to find it: ourselves at our own address, a domain at its own; everybody else where presence says, each resource in turn.
     fn whereabouts(&self, jid: &BareJid, remote: &Remote) -> Option<Jid> {
         if self.is_our_account(jid) {
-            return self.me();
+            let own = if self.config.component.is_some() { Some(jid.clone().into()) } else { self.me() };
+            return own.filter(|own| !remote.unsuitable.contains(own));
         }
         let by_presence = remote.here.keys().find(|jid| !remote.unsuitable.contains(*jid)).cloned();
         let is_domain = jid.node().is_none();
