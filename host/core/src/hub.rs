@@ -529,11 +529,15 @@ impl Hub {
 
     /// Whether a stanza is for ourselves; then it is on its way.
     fn keeps(&mut self, stanza: &Element) -> bool {
-        let Some(me) = self.me().filter(|me| stanza::is_for(stanza, me)) else {
-            return false;
+        let Some(me) = self.me() else { return false };
+        let is_ours = match &self.config.component {
+            Some(domain) => stanza::is_for_domain(stanza, domain),
+            None => stanza::is_for(stanza, &me),
         };
-        self.own.push_back(stanza::received(stanza.clone(), &me));
-        true
+        if is_ours {
+            self.own.push_back(stanza::kept(stanza.clone(), &me));
+        }
+        is_ours
     }
 
     /// Who asked for a presence subscription and waits for the operator's decision.

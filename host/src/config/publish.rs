@@ -77,7 +77,7 @@ fn read_rule(mut section: Section<'_>, is_component: bool) -> Option<PublishRule
     let interval = section.take("min_interval").map_or(Some(0), |field| field.parse(interval));
     let how = section.require("how", "\"pubsub\"");
     let way = how.as_ref().and_then(|field| field.choice(&WAYS));
-    if let (Some(field), Some(Way::Presence | Way::Pep), true) = (&how, way, is_component) {
+    if let (Some(field), Some(Way::Pep), true) = (&how, way, is_component) {
         field.complain("a component has no account of its own; use \"pubsub\", or an account in [xmpp]");
     }
     let how = match way {

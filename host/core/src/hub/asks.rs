@@ -108,9 +108,9 @@ impl Hub {
 
     /// The session is another: answers to what was asked in the last one will not come, except our own.
     pub(super) fn asks_lost(&mut self, now: Timestamp) {
-        let me = self.me();
-        let (own, lost) =
-            std::mem::take(&mut self.asks.0).into_iter().partition(|(_, ask)| ask.to.is_some() && ask.to == me);
+        let all = std::mem::take(&mut self.asks.0);
+        let is_own = |ask: &Ask| ask.to.as_ref().is_some_and(|to| self.is_me(to));
+        let (own, lost) = all.into_iter().partition(|(_, ask)| is_own(ask));
         self.asks.0 = own;
         let lost: BTreeMap<u64, Ask> = lost;
         for (number, ask) in lost {

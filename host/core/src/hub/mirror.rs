@@ -18,9 +18,10 @@
 //! | [`service`] | nodes of services and accounts that are listened to |
 //! | [`thing`] | what is known of one node; knows no stanza |
 //! | [`show`] | which bridge is shown what, under which number |
+//! | [`own`] | what stands at our own addresses |
 //! | [`order`] | what mappers want of things |
 //!
-//! **Our own JID** is a remote like any other: what we send to ourselves does not leave the process, but comes back in as if the server had
+//! **Our own JID**, and as a component each address of a node, is a remote like any other: what we send to ourselves does not leave the process, but comes back in as if the server had
 //! brought it ([`Hub::poll_output`]). So things of another bridge of this host take the same path, under the rules that name our own bare JID.
 //!
 //! **No loops.** A bridge is never shown its own nodes. A node that shows somebody else's thing says so in its extras ([`ORIGIN`], [`HOPS`]),
@@ -38,6 +39,7 @@ mod entry;
 mod jobs;
 mod learn;
 mod order;
+mod own;
 mod published;
 mod remote;
 mod service;
@@ -87,6 +89,11 @@ pub struct MirroredThings {
 }
 
 impl Mirrors {
+    /// Whether nothing of anybody is wanted.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.remotes.is_empty()
+    }
+
     /// Whether the operator wants anything of this JID.
     pub(super) fn names(&self, jid: &BareJid) -> bool {
         self.remotes.contains_key(jid)

@@ -13,7 +13,8 @@ use jid::Jid;
 use minidom::Element;
 
 pub use build::{
-    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from, status,
+    Availability, chat, error, is_for, is_for_domain, kept, message, message_with, presence, received, request, result,
+    sent_from, status,
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::{beyond_bounds, mend};

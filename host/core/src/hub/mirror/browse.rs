@@ -330,7 +330,7 @@ impl Hub {
     pub(super) fn is_foreign(&self, jid: &BareJid, from: &Provenance) -> bool {
         let is_ours = |origin: &String| {
             let home = origin.split('/').next().unwrap_or_default();
-            !self.is_our_account(jid) && self.me().is_some_and(|me| me.to_bare().as_str() == home)
+            !self.is_our_account(jid) && BareJid::new(home).is_ok_and(|home| self.is_our_account(&home))
         };
         from.hops < limits::MIRROR_HOPS_MAX && !from.origin.as_ref().is_some_and(is_ours)
     }

@@ -303,6 +303,7 @@ impl Hub {
 
     /// Takes a reading of a thing in, and how it is if that is known with it.
     pub(super) fn hear_of(&mut self, jid: &BareJid, name: &NodeRef, reading: NodeReading, state: Option<NodeState>) {
+        let own_state = self.own_state(jid);
         let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
         let (room, is_single) = (remote.room(), remote.is_single());
         let Some(thing) = remote.things.get_mut(name) else { return };
@@ -310,6 +311,7 @@ impl Hub {
         let mut heard = thing.hear(reading, room);
         // Nobody says of a single thing how it is: it speaks.
         let state = if is_single { state.or(Some(NodeState::Online)) } else { state.filter(|_| thing.is_published) };
+        let state = own_state.or(state);
         if let Some(state) = state.filter(|state| thing.node.state != *state) {
             thing.node.state = state;
             heard.has_changed = true;

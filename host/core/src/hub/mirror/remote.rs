@@ -177,11 +177,6 @@ impl Remote {
 }
 
 impl Hub {
-    /// Whether this is our own account.
-    pub(super) fn is_our_account(&self, jid: &BareJid) -> bool {
-        self.me().is_some_and(|me| me.to_bare() == *jid)
-    }
-
     /// The operator's entries changed: remotes come and go with them.
     pub(super) fn remotes_changed(&mut self, touched: &BTreeSet<BareJid>, now: Timestamp) {
         for jid in touched {
@@ -229,9 +224,9 @@ impl Hub {
         self.services_lost(now);
         let jids: Vec<BareJid> = self.mirrors.remotes.keys().cloned().collect();
         for jid in jids {
-            let me = self.me();
+            let is_own = self.is_our_account(&jid);
             let Some(remote) = self.mirrors.remotes.get_mut(&jid) else { continue };
-            if remote.peer.as_ref().is_some_and(|peer| Some(&peer.address) == me.as_ref()) {
+            if is_own && remote.peer.is_some() {
                 continue;
             }
             remote.here.clear();
@@ -249,21 +244,6 @@ impl Hub {
             self.approach(&jid, now);
         }
         self.services_begin(now);
-    }
-
-    /// Other rules of ours: what we may see of ourselves may be other things. Nobody else's rules are known to change.
-    pub(in crate::hub) fn own_rules_changed(&mut self, now: Timestamp) {
-        let Some(jid) = self.me().map(|me| me.to_bare()) else { return };
-        let Some(remote) = self.mirrors.remotes.get_mut(&jid) else { return };
-        match remote.peer {
-            Some(_) => self.begin_browse(&jid),
-            None => {
-                (remote.attempts, remote.retry_at) = (0, None);
-                remote.unsuitable.clear();
-                self.meet(&jid, now);
-            }
-        }
-        self.ask_more(&jid, now);
     }
 
     /// It cannot be reached, or we begin anew: its things are offline until it is met again.

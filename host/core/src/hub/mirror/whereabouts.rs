@@ -53,7 +53,8 @@ impl Hub {
     /// where it was when a server between us lost its presence.
     fn whereabouts(&self, jid: &BareJid, remote: &Remote) -> Option<Jid> {
         if self.is_our_account(jid) {
-            return self.me();
+            let own = if self.config.component.is_some() { Some(jid.clone().into()) } else { self.me() };
+            return own.filter(|own| !remote.unsuitable.contains(own));
         }
         let is_domain = jid.node().is_none();
         let itself = is_domain.then(|| jid.clone().into());

@@ -12,8 +12,17 @@ use crate::wire::{Dialect, Element, sensor};
 pub(super) struct Announced {
     last: Option<Timestamp>,
     timer: Option<Timestamp>,
+    /// What was in it.
+    readings: Vec<Element>,
     /// The operator knows that not everything fits.
     is_told: bool,
+}
+
+impl super::Publisher {
+    /// Readings that our presence carries now.
+    pub(in crate::hub) fn announced_last(&self) -> Vec<Element> {
+        self.announced.readings.clone()
+    }
 }
 
 impl Hub {
@@ -41,10 +50,15 @@ impl Hub {
         }
     }
 
-    /// Our presence, with everything that belongs into it: each replaces the last.
+    /// Our presence, with everything that belongs into it: each replaces the last. A component's is the domain's, and goes to each who sees
+    /// it, since no server keeps its contacts.
     pub(in crate::hub) fn announce(&mut self, now: Timestamp) {
-        let caps = self.caps().to_element();
         let readings = self.announced_readings(now);
+        self.publisher.announced.readings.clone_from(&readings);
+        if let Some(domain) = self.config.component.clone() {
+            return self.show_address(&domain);
+        }
+        let caps = self.caps().to_element();
         self.send(presence(Availability::Available, None, std::iter::once(caps).chain(readings)));
     }
 

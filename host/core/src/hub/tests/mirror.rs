@@ -1,5 +1,6 @@
 //! Things of others, shown to our bridges: dialogues with a scripted remote, and two hubs that show each other theirs.
 
+mod addresses;
 mod local;
 mod pair;
 mod pairs;
