@@ -5,6 +5,8 @@
 
 #[path = "fuzz/filter.rs"]
 mod filter;
+#[path = "fuzz/lwm2m.rs"]
+mod lwm2m;
 #[path = "fuzz/mqtt.rs"]
 mod mqtt;
 #[path = "fuzz/onem2m.rs"]
@@ -30,6 +32,10 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("control", wire::control),
     ("form", wire::form),
     ("concentrator", wire::concentrator),
+    ("lwm2m_coap", lwm2m::coap),
+    ("lwm2m_link", lwm2m::link),
+    ("lwm2m_senml", lwm2m::senml),
+    ("lwm2m_tlv", lwm2m::tlv),
     ("mqtt_bytes", mqtt::bytes),
     ("mqtt_messages", mqtt::messages),
     ("mqtt_settings", mqtt::settings),
@@ -157,4 +163,4 @@ macro_rules! replays {
     };
 }
 
-replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings upnp_ssdp upnp_description upnp_scpd upnp_soap upnp_gena upnp_control thermometer_bytes config component transcript);
+replays!(filter stanza lexical sensor control form concentrator lwm2m_coap lwm2m_link lwm2m_senml lwm2m_tlv mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings upnp_ssdp upnp_description upnp_scpd upnp_soap upnp_gena upnp_control thermometer_bytes config component transcript);

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use tombolo_dev::place;
+use tombolo_lwm2m::Lwm2m;
 use tombolo_mqtt::Mqtt;
 use tombolo_onem2m::OneM2m;
 use tombolo_runtime::{Engine, Program};
@@ -46,6 +47,16 @@ async fn as_wasm(plugin: &str) {
     let Ok(bytes) = fs::read(place::plugin(plugin).unwrap()) else { return };
     let engine = Engine::new(Some(place::scratch().unwrap().join("components"))).unwrap();
     replay_all(plugin, &engine.load(bytes).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn lwm2m_natively() {
+    native("lwm2m", &program::<Lwm2m>("native")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lwm2m_as_wasm() {
+    as_wasm("lwm2m").await;
 }
 
 #[tokio::test]
