@@ -8,6 +8,8 @@
 mod commands;
 #[path = "e2e/component.rs"]
 mod component;
+#[path = "e2e/conventions.rs"]
+mod conventions;
 #[path = "e2e/dialogues.rs"]
 mod dialogues;
 #[path = "e2e/doors.rs"]

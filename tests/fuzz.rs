@@ -42,6 +42,8 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("onem2m_answers", onem2m::answers),
     ("onem2m_notifications", onem2m::notifications),
     ("onem2m_settings", onem2m::settings),
+    ("mqtt_conventions", mqtt::conventions),
+    ("mqtt_sparkplug", mqtt::sparkplug),
     ("thermometer_bytes", mqtt::thermometer),
     ("upnp_ssdp", upnp::ssdp),
     ("upnp_description", upnp::description),
@@ -163,4 +165,4 @@ macro_rules! replays {
     };
 }
 
-replays!(filter stanza lexical sensor control form concentrator lwm2m_coap lwm2m_link lwm2m_senml lwm2m_tlv mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings upnp_ssdp upnp_description upnp_scpd upnp_soap upnp_gena upnp_control thermometer_bytes config component transcript);
+replays!(filter stanza lexical sensor control form concentrator lwm2m_coap lwm2m_link lwm2m_senml lwm2m_tlv mqtt_bytes mqtt_messages mqtt_settings mqtt_conventions mqtt_sparkplug onem2m_answers onem2m_notifications onem2m_settings upnp_ssdp upnp_description upnp_scpd upnp_soap upnp_gena upnp_control thermometer_bytes config component transcript);

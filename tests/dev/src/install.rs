@@ -14,6 +14,9 @@ use crate::{Outcome, place, say};
 const SLIXMPP: &str = "slixmpp==1.17.0";
 /// The foreign oneM2M CSE, exactly.
 const ACME: &str = "acmecse==2026.5.3";
+/// Device libraries of MQTT's conventions, exactly; in two environments, because they need different versions of one MQTT client.
+const DEVICES_1: &str = "pysparkplug==0.6.1 Homie4==0.4.0";
+const DEVICES_2: &str = "ha-mqtt-discoverable==0.26.0 ebus-sdk==0.27.0";
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -43,7 +46,8 @@ pub fn for_demo() -> Outcome<()> {
 /// Installs what is missing for all tests.
 pub fn for_tests() -> Outcome<()> {
     let target = place::target()?;
-    let environments = [("venv", SLIXMPP), ("acme", ACME)].map(|(name, package)| (target.join(name), package));
+    let environments = [("venv", SLIXMPP), ("acme", ACME), ("devices-1", DEVICES_1), ("devices-2", DEVICES_2)];
+    let environments = environments.map(|(name, packages)| (target.join(name), packages));
     let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
     let mut more = missing(&MORE_PACKAGES);
     if !succeeds(Command::new("dpkg").args(["-s", RESOLVER])) {
@@ -151,13 +155,14 @@ fn has_package(environment: &Path, package: &str) -> bool {
     has_python && fs::read_to_string(environment.join("ready")).is_ok_and(|text| text == package)
 }
 
-fn python_environment(environment: &Path, package: &str) -> Outcome<()> {
-    say(&format!("install: {package} from PyPI into {}", environment.display()));
+fn python_environment(environment: &Path, packages: &str) -> Outcome<()> {
+    say(&format!("install: {packages} from PyPI into {}", environment.display()));
     let _ = fs::remove_dir_all(environment);
     run(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
     let pip = environment.join("bin").join("pip");
-    run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
-    Ok(fs::write(environment.join("ready"), package)?)
+    let mut install = Command::new(pip);
+    run(install.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages.split(' ')))?;
+    Ok(fs::write(environment.join("ready"), packages)?)
 }
 
 fn succeeds(command: &mut Command) -> bool {
