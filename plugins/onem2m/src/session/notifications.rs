@@ -4,7 +4,7 @@
 use tombolo_sdk::events::{HttpCall, HttpIncoming};
 use tombolo_sdk::{Actions, Connection, Level, NodeNumber, Request, Timestamp};
 
-use super::{Session, Timer};
+use super::{Phase, Session, Timer};
 use crate::codec::net;
 use crate::codec::notification::{self, What};
 use crate::codec::resource::Resource;
@@ -70,6 +70,10 @@ impl Session {
         // Only the CSE was told the token; whoever does not know it learns nothing.
         if !path.split('/').any(|word| word == self.state.token) {
             return Some(rsc::NOT_FOUND);
+        }
+        // Whoever speaks to us is there again.
+        if self.state.phase == Phase::Away {
+            self.look(out);
         }
         if !call.method.eq_ignore_ascii_case("POST") {
             return Some(NOT_ALLOWED);

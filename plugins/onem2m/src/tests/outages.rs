@@ -216,3 +216,14 @@ fn missed_ones_are_fetched_page_by_page() {
     let expected: Vec<String> = (0..40).map(|value| format!("dev/temp value {value}")).collect();
     assert_eq!(bench.readings(), expected);
 }
+
+#[test]
+fn a_cse_that_notifies_is_there_again() {
+    let mut bench = Bench::new("{}", device);
+    bench.cse.is_away = true;
+    bench.advance(300_000);
+    bench.cse.is_away = false;
+    bench.cse.say("dev/temp", "1");
+    bench.pump();
+    assert_eq!(bench.state("dev/temp"), NodeState::Online);
+}
