@@ -30,8 +30,6 @@ mod local;
 mod malformed;
 #[path = "e2e/mirror.rs"]
 mod mirror;
-#[path = "e2e/onem2m.rs"]
-mod onem2m;
 #[path = "e2e/outages.rs"]
 mod outages;
 #[path = "e2e/people.rs"]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tombolo_sdk::Timestamp;
 
 /// Instances may become visible, and clocks may be written, this much out of order.
-pub(crate) const OVERLAP_US: i64 = 2_000_000;
+const OVERLAP_US: i64 = 2_000_000;
 /// Beyond this many, it is time to ask the CSE once and to forget most of them.
 const RECENT_LONG: usize = 64;
 const RECENT_MAX: usize = 512;

@@ -47,8 +47,11 @@ pub(crate) enum Purpose {
         request: Request,
         node: NodeNumber,
     },
-    /// The first job of a mirrored thing.
-    Job(u32),
+    /// The first job of a mirrored thing, and which of all it is.
+    Job {
+        thing: u32,
+        serial: u32,
+    },
     /// Commands of a mirrored thing that no notification told.
     Commands(u32),
 }
