@@ -22,6 +22,8 @@ mod flood;
 mod foreign;
 #[path = "e2e/heard.rs"]
 mod heard;
+#[path = "e2e/hostile.rs"]
+mod hostile;
 #[path = "e2e/http.rs"]
 mod http;
 #[path = "e2e/local.rs"]

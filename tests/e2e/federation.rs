@@ -127,5 +127,5 @@ fn two_islands() {
 #[test]
 fn clients_of_two_brokers_switch_each_others_devices_over_federated_servers() {
     let name = "federation::clients_of_two_brokers_switch_each_others_devices_over_federated_servers";
-    network::of_its_own(name, HOSTS, two_islands);
+    network::of_its_own(name, HOSTS, two_islands).unwrap();
 }

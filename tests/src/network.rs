@@ -14,11 +14,12 @@ const INSIDE: &str = "TOMBOLO_NETWORK";
 const ENTER: &str = r#"ip link set lo up && mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@""#;
 
 /// Runs `body` in a network in which `hosts` are known: lines of address and names. `test` is the name that the test has for the runner.
-pub fn of_its_own(test: &str, hosts: &str, body: impl FnOnce()) {
-    match std::env::var(INSIDE).as_deref() == Ok(test) {
-        true => body(),
-        false => enter(test, hosts).unwrap_or_else(|error| std::panic::panic_any(error.to_string())),
+pub fn of_its_own(test: &str, hosts: &str, body: impl FnOnce()) -> Outcome<()> {
+    if std::env::var(INSIDE).as_deref() != Ok(test) {
+        return enter(test, hosts);
     }
+    body();
+    Ok(())
 }
 
 fn enter(test: &str, hosts: &str) -> Outcome<()> {

@@ -125,7 +125,7 @@ pub(super) fn http(names: &Names) -> Result<Vec<HttpRule>, String> {
         HttpRule::new(
             path,
             target,
-            vec![Glob::new(&names.localize(who))],
+            vec![Glob::new(names.localize(who))],
             methods.iter().map(|method| (*method).to_owned()).collect(),
         )
     };
