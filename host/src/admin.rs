@@ -100,8 +100,23 @@ pub struct BridgeStatus {
     pub hash: Option<String>,
     /// Nodes it declared.
     pub nodes: usize,
-    /// Connections it has open.
+    /// Streams it has open.
     pub connections: usize,
+    /// Sockets for datagrams that it has open, and places where it listens.
+    #[serde(default)]
+    pub sockets: usize,
+    /// Peers that have proved who they are over datagrams.
+    #[serde(default)]
+    pub peers: u64,
+    /// Datagrams of open sockets that had no room.
+    #[serde(default)]
+    pub lost_datagrams: u64,
+    /// HTTP requests of its own that are not answered.
+    #[serde(default)]
+    pub requests_out: usize,
+    /// HTTP requests to it that it has not answered.
+    #[serde(default)]
+    pub requests_in: usize,
     /// Faults since the bridge was started.
     pub restarts: u32,
     /// Events that wait for it.

@@ -33,7 +33,7 @@ use crate::admin::{self, Status, XmppStatus};
 use crate::config::{Config, ConfigError, Xmpp};
 use crate::reload::{self, Change, WatchError};
 use crate::store::{Contents, Store, StoreError, StoreEvent};
-use crate::transport::{Knock, TlsError, Transport};
+use crate::transport::{Knock, PeerKey, TlsError, Transport};
 use crate::xmpp::{self, LocalError, LocalServer, Session, SessionEvent};
 
 use account::Way;
@@ -137,7 +137,8 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         let address = admin::serve_tcp(admin.listen, ask).await.map_err(AppError::Admin)?;
         tracing::info!(%address, "admin listener");
     }
-    let transport = Arc::new(blocking(Transport::new).await?);
+    let key_file = config.state.join("peers.key");
+    let transport = Arc::new(blocking(move || Transport::new(PeerKey::kept(&key_file))).await?);
     let (xmpp_sender, xmpp) = mpsc::channel(WAITING_INPUTS_MAX);
     let (local, way) = connect(&config).await?;
     let server = local.as_ref().map(|local| local.address().to_string());

@@ -1,11 +1,10 @@
 //! What bridges put out: who gets which action, and what becomes of their life's events.
 //!
-//! Actions about nodes are the hub's, those about connections pass the grant and go to transport, checkpoints to the store. What this
-//! version of the host cannot do is answered with `not-supported`, never with silence.
+//! Actions about nodes are the hub's, those about connections and requests pass the grant and go to transport, checkpoints to the store. What is
+//! refused is answered with the reason, never with silence.
 
-use tombolo_core::model::bridge::ConnectionId;
+use tombolo_core::model::bridge::{ConnectionId, HttpCall, RequestId};
 use tombolo_core::model::{Action, Event, Failure, ReasonCode};
-use tombolo_core::policy::{Carrier, Permit};
 use tombolo_runtime::{BridgeOutput, Output};
 
 use super::{App, now};
@@ -32,10 +31,9 @@ impl App {
                 }
                 self.store.checkpoint(bridge, state);
             }
-            Action::Http { id, .. } => self.tell(bridge, Event::HttpDone { id, outcome: Err(not_supported("http")) }),
-            Action::SendTo { .. } | Action::HttpReply { .. } => {
-                tracing::warn!(bridge, "a mapper answered on a socket that this version of the host does not have");
-            }
+            Action::SendTo { connection, peer, bytes } => self.transport.send_to(bridge, connection, peer, bytes),
+            Action::Http { id, endpoint, call, timeout_ms } => self.request(bridge, id, &endpoint, call, timeout_ms),
+            Action::HttpReply { id, answer } => self.transport.reply(bridge, id, answer),
             // The supervisor does these itself; `extension` topics that nobody knows are ignored by contract.
             Action::SetTimer { .. } | Action::CancelTimer(_) | Action::Log { .. } | Action::Extension { .. } => {}
             Action::PutNode(_)
@@ -54,10 +52,7 @@ impl App {
         let Some(running) = &slot.running else { return };
         let mailbox = running.bridge.mailbox();
         match slot.grants.open(endpoint, target) {
-            Ok(Permit::Connect(permit)) if permit.scheme().carrier() == Carrier::Stream => {
-                self.transport.open(connection, permit, slot.tls(endpoint), mailbox)
-            }
-            Ok(_) => self.transport.refuse(bridge, connection, not_supported("endpoints of this kind"), mailbox),
+            Ok(permit) => self.transport.open(connection, permit, &slot.security(endpoint), mailbox),
             Err(refusal) => {
                 tracing::warn!(bridge, endpoint, reason = %refusal, "endpoint refused");
                 self.transport.refuse(
@@ -67,6 +62,25 @@ impl App {
                     mailbox,
                 );
             }
+        }
+    }
+
+    fn request(&mut self, bridge: &str, id: RequestId, endpoint: &str, call: HttpCall, timeout_ms: u32) {
+        let Some(slot) = self.bridges.get(bridge) else { return };
+        let Some(running) = &slot.running else { return };
+        let refused = match slot.grants.request(endpoint, &call.target) {
+            Ok(permit) => {
+                let (security, mailbox) = (slot.security(endpoint), running.bridge.mailbox());
+                let is_sent = self.transport.request(id, permit, call, timeout_ms, &security, mailbox);
+                (!is_sent).then(|| Failure::new(ReasonCode::Busy, "the bridge has sent too many requests"))
+            }
+            Err(refusal) => {
+                tracing::warn!(bridge, endpoint, reason = %refusal, "request refused");
+                Some(Failure::new(ReasonCode::AccessDenied, refusal.to_string()))
+            }
+        };
+        if let Some(failure) = refused {
+            self.tell(bridge, Event::HttpDone { id, outcome: Err(failure) });
         }
     }
 
@@ -121,10 +135,6 @@ impl App {
             }
         }
     }
-}
-
-fn not_supported(what: &str) -> Failure {
-    Failure::new(ReasonCode::NotSupported, format!("this version of the host has no {what}"))
 }
 
 /// Enough of a hash to tell two builds apart.

@@ -16,7 +16,7 @@ use tombolo_runtime::{Bridge, BridgeOutput, BridgeSettings, Package, Program, sp
 
 use super::suits::{complaints, limits as limits_of, secrets};
 use crate::config;
-use crate::transport::{TlsClient, TlsMaterial, Transport};
+use crate::transport::{Material, PskTable, Security, TlsMaterial, Transport};
 
 /// One configured bridge.
 pub(crate) struct Slot {
@@ -36,7 +36,7 @@ pub(crate) struct Slot {
     pub(crate) checkpoint: Option<State>,
     /// Not in the configuration any more; goes when it has stopped.
     pub(crate) is_leaving: bool,
-    tls: Result<BTreeMap<String, TlsClient>, String>,
+    security: Result<BTreeMap<String, Security>, String>,
 }
 
 /// A bridge at work.
@@ -63,7 +63,7 @@ pub(crate) struct Bridges {
 impl Slot {
     fn new(name: &str, config: config::Bridge, checkpoint: Option<State>, transport: &Transport) -> Self {
         let grants = config.grants(name);
-        let tls = tls_of(&config, transport);
+        let security = security_of(&config, transport);
         Self {
             config,
             grants,
@@ -73,18 +73,18 @@ impl Slot {
             restarts: 0,
             checkpoint,
             is_leaving: false,
-            tls,
+            security,
         }
     }
 
-    /// What the operator wrote about TLS at an endpoint.
-    pub(crate) fn tls(&self, endpoint: &str) -> Option<&TlsClient> {
-        self.tls.as_ref().ok()?.get(endpoint)
+    /// What the operator wrote about who is there at an endpoint.
+    pub(crate) fn security(&self, endpoint: &str) -> Security {
+        self.security.as_ref().ok().and_then(|all| all.get(endpoint)).cloned().unwrap_or_default()
     }
 
     /// Whether the section is what the plugin needs. The text says what to write.
     fn suits(&self, name: &str, package: &Package) -> Result<(), String> {
-        self.tls.as_ref().map(|_| ()).map_err(Clone::clone)?;
+        self.security.as_ref().map(|_| ()).map_err(Clone::clone)?;
         // Without lines: the section may have moved in the file since it was read.
         let complaints = complaints(name, &self.config, package);
         let texts: Vec<String> =
@@ -230,10 +230,15 @@ impl Bridges {
     pub(crate) fn offer(&mut self, name: &str, event: Event) -> Option<Event> {
         let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return Some(event) };
         // A `stored` is bounded by the receipts that the mapper itself gave out, and losing one would hold its device up for ever.
-        // A `done` is bounded by the requests of the mapper's own.
+        // A `done` or `http-done` is bounded by the requests of the mapper's own.
         let is_owed = matches!(
             event,
-            Event::Stored(_) | Event::Wanted(_) | Event::Unwanted(_) | Event::Closed { .. } | Event::Done { .. }
+            Event::Stored(_)
+                | Event::Wanted(_)
+                | Event::Unwanted(_)
+                | Event::Closed { .. }
+                | Event::Done { .. }
+                | Event::HttpDone { .. }
         );
         let is_of_thing = matches!(
             event,
@@ -281,9 +286,9 @@ impl Bridges {
     }
 }
 
-fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<String, TlsClient>, String> {
+fn security_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<String, Security>, String> {
     let of = |(name, endpoint): (&String, &config::Endpoint)| {
-        let material = TlsMaterial {
+        let tls = TlsMaterial {
             ca: endpoint.ca.as_ref().map(|pem| pem.bytes.as_slice()),
             identity: endpoint
                 .identity
@@ -291,11 +296,15 @@ fn tls_of(config: &config::Bridge, transport: &Transport) -> Result<BTreeMap<Str
                 .map(|own| (own.certificate.bytes.as_slice(), own.key.expose().as_bytes())),
             server_name: endpoint.server_name.as_deref(),
         };
-        let client = transport.tls(material).map_err(|error| format!("endpoints.{name}: {error}"))?;
-        Ok((name.clone(), client))
+        let psk = endpoint.psk.as_ref().map(|psk| (psk.identity.as_bytes(), psk.key.expose()));
+        let table = |keys: &config::Keys| -> PskTable {
+            keys.iter().map(|(identity, key)| (identity.as_bytes().to_vec(), key.expose().to_vec())).collect()
+        };
+        let keys = endpoint.keys.as_ref().map(table);
+        let material = Material { tls, psk, keys: keys.as_ref() };
+        let is_listener = matches!(endpoint.grant, Grant::Listen(_));
+        let security = transport.security(&endpoint.grant.schemes(), is_listener, material);
+        Ok((name.clone(), security.map_err(|error| format!("endpoints.{name}: {error}"))?))
     };
-    let is_client = |endpoint: &config::Endpoint| {
-        matches!(endpoint.grant, Grant::Connect { .. }) && endpoint.grant.schemes().iter().any(|scheme| scheme.is_tls())
-    };
-    config.endpoints.iter().filter(|(_, endpoint)| is_client(endpoint)).map(of).collect()
+    config.endpoints.iter().map(of).collect()
 }

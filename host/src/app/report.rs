@@ -9,7 +9,9 @@ impl App {
     pub(super) fn status(&self) -> Status {
         let things = self.hub.things();
         let counts = self.transport.counts();
-        let bridges = self.bridges.iter().map(|(name, slot)| BridgeStatus {
+        let bridges =
+            self.bridges.iter().map(|(name, slot)| (name, slot, counts.get(name).copied().unwrap_or_default()));
+        let bridges = bridges.map(|(name, slot, counts)| BridgeStatus {
             name: name.clone(),
             plugin: slot.config.plugin.clone(),
             state: slot.state.to_owned(),
@@ -17,7 +19,12 @@ impl App {
             version: slot.running.as_ref().map(|running| running.version.clone()),
             hash: slot.running.as_ref().map(|running| short(&running.hash).to_owned()),
             nodes: things.bridges.iter().find(|bridge| bridge.name == *name).map_or(0, |bridge| bridge.nodes.len()),
-            connections: counts.get(name).map_or(0, |counts| counts.open),
+            connections: counts.open,
+            sockets: counts.sockets,
+            peers: counts.peers,
+            lost_datagrams: counts.lost,
+            requests_out: counts.requests_out,
+            requests_in: counts.requests_in,
             restarts: slot.restarts,
             mirrored: self.hub.mirrored(name).into_iter().map(mirrored).collect(),
             mailbox: slot.running.as_ref().map_or(0, super::bridges::Running::waiting),

@@ -99,6 +99,12 @@ fn print(status: &Status) {
             "bridge    {} {}: {} {version}, {} nodes, {} connections, {} faults, {} events waiting",
             bridge.name, bridge.state, bridge.plugin, bridge.nodes, bridge.connections, bridge.restarts, bridge.mailbox
         ));
+        if bridge.sockets + bridge.requests_out + bridge.requests_in > 0 {
+            say(format_args!(
+                "          {} sockets, {} peers with DTLS, {} datagrams lost, {} HTTP requests out, {} in",
+                bridge.sockets, bridge.peers, bridge.lost_datagrams, bridge.requests_out, bridge.requests_in
+            ));
+        }
         if let Some(reason) = &bridge.reason {
             say(format_args!("          {}", reason.replace('\n', "\n          ")));
         }

@@ -1,14 +1,17 @@
-//! Requests of HTTP/1.1 to the endpoints that the operator serves to XMPP clients.
+//! Requests of HTTP/1.1: how they are written and answers are read, and those to the endpoints that the operator serves to XMPP clients.
 //!
-//! One connection per request, opened with a permit and closed afterwards. Redirects are answers like others: whoever asked may follow them,
-//! by our rules. An answer that is too long or too late is none.
+//! For those clients one connection per request, opened with a permit and closed afterwards ([`super::requests`] keeps them for bridges).
+//! Redirects are answers like others: whoever asked may follow them, by our rules. An answer that is too long or too late is none.
 
 use std::future::Future;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
@@ -30,7 +33,7 @@ impl Transport {
     ) -> impl Future<Output = Result<HttpAnswer, Failure>> + Send + use<> {
         let tls = permit.scheme().is_tls().then(|| match ca {
             None => Ok(self.tls.clone()),
-            Some(_) => self.tls(TlsMaterial { ca, ..TlsMaterial::default() }),
+            Some(_) => TlsClient::new(&self.anchors, TlsMaterial { ca, ..TlsMaterial::default() }),
         });
         let tls = tls.transpose().map_err(|error| Failure::new(ReasonCode::Unreachable, error.to_string()));
         async move {
@@ -43,15 +46,16 @@ impl Transport {
 }
 
 async fn exchange(permit: &ConnectPermit, tls: Option<TlsClient>, call: HttpCall) -> Result<HttpAnswer, Failure> {
-    let request = request(permit, call)?;
+    let path = call.target.clone();
+    let parts = Parts::new(permit, &path, call)?;
     let deadline = Duration::from_millis(limits::CONNECT_DEADLINE_MS);
     let opened = timeout(deadline, stream::open(permit, tls)).await;
     let opened =
         opened.map_err(|_| Failure::new(ReasonCode::Timeout, "Connecting to the endpoint took too long."))??;
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(opened)).await.map_err(|error| broken(permit, &error))?;
+        builder().handshake(TokioIo::new(opened)).await.map_err(|error| broken(permit, &error))?;
     let asked = async {
-        let response = sender.send_request(request).await.map_err(|error| broken(permit, &error))?;
+        let response = sender.send_request(parts.request()).await.map_err(|error| broken(permit, &error))?;
         answer(permit, response).await
     };
     tokio::pin!(asked);
@@ -63,17 +67,67 @@ async fn exchange(permit: &ConnectPermit, tls: Option<TlsClient>, call: HttpCall
     }
 }
 
-fn request(permit: &ConnectPermit, call: HttpCall) -> Result<Request<Full<Bytes>>, Failure> {
-    let wrong = || Failure::new(ReasonCode::InvalidArgument, "The request cannot be written as HTTP.");
-    let mut request = Request::new(Full::new(Bytes::from(call.body)));
-    *request.method_mut() = Method::from_bytes(call.method.as_bytes()).map_err(|_| wrong())?;
-    *request.uri_mut() = call.target.parse::<Uri>().map_err(|_| wrong())?;
-    for (name, value) in call.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        request.headers_mut().append(name, HeaderValue::from_bytes(&value).map_err(|_| wrong())?);
+/// How requests are written and answers read.
+pub(super) fn builder() -> hyper::client::conn::http1::Builder {
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.max_headers(limits::HTTP_HEADERS_MAX).max_buf_size(limits::HTTP_BUFFER_BYTES_MAX);
+    builder
+}
+
+/// What the connection says of itself, and not the mapper (RFC 9110 §7.6.1; lengths are counted here).
+pub(super) const OF_THE_CONNECTION: [HeaderName; 9] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// A request that can be written more than once.
+#[derive(Debug)]
+pub(super) struct Parts {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Parts {
+    /// Of a call that goes to this path.
+    pub(super) fn new(permit: &ConnectPermit, path: &str, call: HttpCall) -> Result<Self, Failure> {
+        let wrong = || Failure::new(ReasonCode::InvalidArgument, "The request cannot be written as HTTP.");
+        let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| wrong())?;
+        let uri = path.parse::<Uri>().map_err(|_| wrong())?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in call.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            if !OF_THE_CONNECTION.contains(&name) {
+                headers.append(name, HeaderValue::from_bytes(&value).map_err(|_| wrong())?);
+            }
+        }
+        headers.insert(HOST, HeaderValue::from_str(&authority(permit)).map_err(|_| wrong())?);
+        // Tunnels are no requests.
+        let is_request = method != Method::CONNECT && uri.scheme().is_none();
+        is_request.then(|| Self { method, uri, headers, body: Bytes::from(call.body) }).ok_or_else(wrong)
     }
-    request.headers_mut().insert(HOST, HeaderValue::from_str(&authority(permit)).map_err(|_| wrong())?);
-    Ok(request)
+
+    /// The request.
+    pub(super) fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// Whether sending it twice is the same as sending it once (RFC 9110 §9.2.2).
+    pub(super) fn can_be_repeated(&self) -> bool {
+        self.method.is_idempotent()
+    }
 }
 
 /// Host and port as the header `Host` has them.
@@ -84,7 +138,7 @@ fn authority(permit: &ConnectPermit) -> String {
     if permit.port() == usual { host } else { format!("{host}:{}", permit.port()) }
 }
 
-async fn answer(permit: &ConnectPermit, response: Response<Incoming>) -> Result<HttpAnswer, Failure> {
+pub(super) async fn answer(permit: &ConnectPermit, response: Response<Incoming>) -> Result<HttpAnswer, Failure> {
     let (head, body) = response.into_parts();
     let headers = head.headers.iter();
     let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
@@ -98,7 +152,7 @@ async fn answer(permit: &ConnectPermit, response: Response<Incoming>) -> Result<
     Ok(HttpAnswer { status: head.status.as_u16(), headers, body: body.to_bytes().to_vec() })
 }
 
-fn broken(permit: &ConnectPermit, error: &hyper::Error) -> Failure {
+pub(super) fn broken(permit: &ConnectPermit, error: &hyper::Error) -> Failure {
     tracing::info!(path = permit.endpoint(), %error, "no answer from an HTTP endpoint");
     Failure::new(ReasonCode::ProtocolViolation, "The endpoint did not answer as HTTP asks for.")
 }
@@ -144,7 +198,7 @@ mod tests {
         let (port, pem) = endpoint().await;
         let target = HttpTarget::parse(&format!("https://localhost:{port}/api")).unwrap();
         let rule = HttpRule::new("/", target, Vec::new(), Vec::new()).unwrap();
-        let transport = Transport::new().unwrap();
+        let transport = Transport::new(super::super::PeerKey::random()).unwrap();
         let ask = |ca: Option<&[u8]>| {
             let (method, target) = ("GET".to_owned(), "/api/t".to_owned());
             let call = HttpCall { method, target, headers: Vec::new(), body: Vec::new() };

@@ -1,7 +1,7 @@
-//! Bytes that wait to leave on one connection, and the wish to end it.
+//! Bytes or datagrams that wait to leave on one connection, and the wish to end it.
 //!
-//! Owns the bound on waiting bytes. The app pushes and never waits; the connection's task takes everything that waits at once, so
-//! that many small sends become one write.
+//! Owns the bound on what waits. The app pushes and never waits; the connection's task takes everything that waits at once, so
+//! that many small sends become one write. A stream that runs over ends; of datagrams those go that do not fit, as they may on any network.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,37 +20,66 @@ pub(super) enum Course {
     Fail(Failure),
 }
 
+/// A datagram to send.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Packet {
+    /// The peer's handle; none: the one peer, or the group.
+    pub(super) to: Option<String>,
+    /// All of it.
+    pub(super) bytes: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Vec<u8>,
+    packets: Vec<Packet>,
+    packet_bytes: usize,
     leaving: usize,
     was_long: bool,
 }
 
 impl Queue {
     fn bytes(&self) -> usize {
-        self.waiting.len() + self.leaving
+        self.waiting.len() + self.packet_bytes + self.leaving
     }
 }
 
 /// The queue of one connection.
 #[derive(Debug)]
 pub(super) struct Outgoing {
+    takes: Takes,
     queue: Mutex<Queue>,
     work: Notify,
     course: watch::Sender<Course>,
 }
 
-impl Default for Outgoing {
-    fn default() -> Self {
-        Self { queue: Mutex::default(), work: Notify::new(), course: watch::Sender::new(Course::On) }
-    }
+/// What a connection takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    Bytes,
+    Datagrams,
+    /// It only listens.
+    Nothing,
 }
 
 impl Outgoing {
-    /// Adds bytes; over the bound, ends the connection. A connection that is to end takes none.
-    pub(super) fn push(&self, bytes: &[u8]) {
-        if *self.course.borrow() != Course::On {
+    pub(super) fn new(takes: Takes) -> Self {
+        Self { takes, queue: Mutex::default(), work: Notify::new(), course: watch::Sender::new(Course::On) }
+    }
+
+    /// Adds bytes, or a datagram for the one peer or the group. A stream over the bound ends. A connection that is to end takes none. False:
+    /// a datagram did not fit.
+    pub(super) fn push(&self, bytes: &[u8]) -> bool {
+        match self.takes {
+            Takes::Bytes => self.push_bytes(bytes),
+            Takes::Datagrams => return self.push_packet(Packet { to: None, bytes: bytes.to_vec() }),
+            Takes::Nothing => tracing::debug!("something was sent to a listener"),
+        }
+        true
+    }
+
+    fn push_bytes(&self, bytes: &[u8]) {
+        if !self.is_on() {
             return;
         }
         if !self.try_push(bytes) {
@@ -58,6 +87,23 @@ impl Outgoing {
             self.fail(Failure::new(ReasonCode::QuotaExceeded, what));
         }
         self.work.notify_one();
+    }
+
+    /// Adds a datagram; false if there is no room for it.
+    pub(super) fn push_packet(&self, packet: Packet) -> bool {
+        if self.takes != Takes::Datagrams || !self.is_on() {
+            return true;
+        }
+        let mut queue = self.lock();
+        let after = queue.bytes() + packet.bytes.len();
+        if after > limits::CONNECTION_QUEUE_BYTES_MAX || queue.packets.len() >= limits::DATAGRAMS_WAITING_MAX {
+            return false;
+        }
+        queue.packet_bytes += packet.bytes.len();
+        queue.packets.push(packet);
+        drop(queue);
+        self.work.notify_one();
+        true
     }
 
     fn try_push(&self, bytes: &[u8]) -> bool {
@@ -111,6 +157,25 @@ impl Outgoing {
         }
     }
 
+    /// Takes every datagram that waits, as [`Outgoing::take`] does with bytes.
+    pub(super) async fn take_packets(&self) -> Option<Vec<Packet>> {
+        loop {
+            let is_on = *self.course.borrow() == Course::On;
+            let taken = {
+                let mut queue = self.lock();
+                queue.packet_bytes = 0;
+                std::mem::take(&mut queue.packets)
+            };
+            if !taken.is_empty() {
+                return Some(taken);
+            }
+            if !is_on {
+                return None;
+            }
+            self.work.notified().await;
+        }
+    }
+
     fn take_waiting(&self) -> Vec<u8> {
         let mut queue = self.lock();
         let taken = std::mem::take(&mut queue.waiting);
@@ -139,6 +204,11 @@ impl Outgoing {
         let mut receiver = self.course.subscribe();
         // The sender lives in `self`, so the channel cannot end before this does.
         receiver.wait_for(fits).await.map_or(Course::Close, |course| course.clone())
+    }
+
+    /// Whether nothing has ended it.
+    pub(super) fn is_on(&self) -> bool {
+        *self.course.borrow() == Course::On
     }
 
     /// Bytes that wait.

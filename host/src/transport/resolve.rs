@@ -1,4 +1,4 @@
-//! From a permit to a connected TCP stream.
+//! From a permit to addresses, and to a connected TCP stream.
 //!
 //! Order: the host is resolved, each address is held against the permit, and those that pass are tried in the order in which the
 //! resolver gave them. What a mapper is told never contains an address; the log has it.
@@ -26,7 +26,7 @@ pub(super) async fn connect(permit: &ConnectPermit) -> Result<TcpStream, Failure
 }
 
 /// The addresses that the permit lets pass.
-async fn resolve(permit: &ConnectPermit) -> Result<Vec<SocketAddr>, Failure> {
+pub(super) async fn resolve(permit: &ConnectPermit) -> Result<Vec<SocketAddr>, Failure> {
     let (bridge, endpoint) = (permit.bridge(), permit.endpoint());
     let found = lookup_host((permit.host(), permit.port())).await.map_err(|error| {
         tracing::info!(bridge, endpoint, host = permit.host(), %error, "cannot resolve");
@@ -50,7 +50,7 @@ async fn resolve(permit: &ConnectPermit) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// Device protocols exchange small packets and fall silent for long: no waiting to fill segments, and a peer that vanished is noticed.
-fn prepared(stream: TcpStream) -> TcpStream {
+pub(super) fn prepared(stream: TcpStream) -> TcpStream {
     use rustix::net::sockopt;
     let outcome = stream
         .set_nodelay(true)

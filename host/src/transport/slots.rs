@@ -4,6 +4,7 @@
 //! reserved, never across anything that waits.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,15 +12,28 @@ use tokio::sync::mpsc;
 use tombolo_core::model::bridge::{ConnectionId, Event};
 use tombolo_core::model::{Failure, ReasonCode, limits};
 
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Takes};
+
+/// The first number that the host gives out; below it they are the mappers' (`wit/v0.1/events.wit`).
+const ACCEPTED: ConnectionId = 1 << 52;
 
 /// Connections of one bridge at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Resolving, connecting or in the TLS handshake.
     pub opening: usize,
-    /// Connected.
+    /// Streams that are connected.
     pub open: usize,
+    /// Sockets for datagrams, and places where the bridge listens.
+    pub sockets: usize,
+    /// Peers that have proved who they are over datagrams.
+    pub peers: u64,
+    /// Datagrams that were given up, in either direction.
+    pub lost: u64,
+    /// Requests of HTTP that await an answer of others.
+    pub requests_out: usize,
+    /// Requests of HTTP that await an answer of the bridge's.
+    pub requests_in: usize,
     /// Bytes that wait to leave.
     pub queued_bytes: usize,
     /// Bytes received over the connections that there are.
@@ -37,6 +51,10 @@ pub(super) struct Meter {
     pub(super) received: AtomicU64,
     /// Bytes.
     pub(super) sent: AtomicU64,
+    /// Sessions of DTLS.
+    pub(super) peers: AtomicU64,
+    /// Datagrams.
+    pub(super) lost: AtomicU64,
 }
 
 type Key = (String, ConnectionId);
@@ -44,6 +62,7 @@ type Key = (String, ConnectionId);
 #[derive(Debug)]
 struct Entry {
     serial: u64,
+    takes: Takes,
     outgoing: Arc<Outgoing>,
     meter: Arc<Meter>,
 }
@@ -63,16 +82,19 @@ pub(super) struct Slots {
 /// One number in use, held by the connection's task.
 #[derive(Debug)]
 pub(super) struct Slot {
-    slots: Arc<Slots>,
+    /// All of them.
+    pub(super) slots: Arc<Slots>,
     serial: u64,
-    bridge: String,
+    /// Whose it is.
+    pub(super) bridge: String,
     /// The number.
     pub(super) connection: ConnectionId,
     /// Bytes to write, and whether to go on.
     pub(super) outgoing: Arc<Outgoing>,
     /// For counting.
     pub(super) meter: Arc<Meter>,
-    mailbox: mpsc::Sender<Event>,
+    /// Where the bridge's events go.
+    pub(super) mailbox: mpsc::Sender<Event>,
 }
 
 /// The bridge is gone: nobody listens.
@@ -85,6 +107,7 @@ impl Slots {
         self: &Arc<Self>,
         bridge: &str,
         connection: ConnectionId,
+        takes: Takes,
         mailbox: mpsc::Sender<Event>,
     ) -> Option<Slot> {
         let mut table = self.lock();
@@ -94,16 +117,32 @@ impl Slots {
             entry.outgoing.fail(Failure::new(ReasonCode::ProtocolViolation, what));
             return None;
         }
-        table.serial += 1;
-        let (outgoing, meter) = (Arc::new(Outgoing::default()), Arc::new(Meter::default()));
-        let is_full = range(&table.entries, bridge).count() >= limits::CONNECTIONS_PER_BRIDGE_MAX;
+        let is_full = range(&table.entries, bridge, 0..ACCEPTED).count() >= limits::CONNECTIONS_PER_BRIDGE_MAX;
+        let slot = self.enter(&mut table, key, takes, mailbox);
         if is_full {
-            outgoing.fail(Failure::new(ReasonCode::QuotaExceeded, "the bridge has too many connections"));
+            slot.outgoing.fail(Failure::new(ReasonCode::QuotaExceeded, "the bridge has too many connections"));
         }
-        let entry = Entry { serial: table.serial, outgoing: Arc::clone(&outgoing), meter: Arc::clone(&meter) };
+        Some(slot)
+    }
+
+    /// Takes the next of the host's own numbers for a connection that somebody made to us. None: there are too many.
+    pub(super) fn admit(self: &Arc<Self>, bridge: &str, mailbox: mpsc::Sender<Event>) -> Option<Slot> {
+        let mut table = self.lock();
+        if range(&table.entries, bridge, ACCEPTED..u64::MAX).count() >= limits::ACCEPTED_PER_BRIDGE_MAX {
+            return None;
+        }
+        // Serials are far from 2^52 for as long as any host runs, and of both only one is given out.
+        let key = (bridge.to_owned(), ACCEPTED + table.serial + 1);
+        Some(self.enter(&mut table, key, Takes::Bytes, mailbox))
+    }
+
+    fn enter(self: &Arc<Self>, table: &mut Table, key: Key, takes: Takes, mailbox: mpsc::Sender<Event>) -> Slot {
+        table.serial += 1;
+        let (outgoing, meter) = (Arc::new(Outgoing::new(takes)), Arc::new(Meter::default()));
+        let entry = Entry { serial: table.serial, takes, outgoing: Arc::clone(&outgoing), meter: Arc::clone(&meter) };
+        let (bridge, connection) = key.clone();
         table.entries.insert(key, entry);
-        let (slots, serial, bridge) = (Arc::clone(self), table.serial, bridge.to_owned());
-        Some(Slot { slots, serial, bridge, connection, outgoing, meter, mailbox })
+        Slot { slots: Arc::clone(self), serial: table.serial, bridge, connection, outgoing, meter, mailbox }
     }
 
     /// The queue of a connection.
@@ -112,15 +151,23 @@ impl Slots {
         self.lock().entries.get(&key).map(|entry| Arc::clone(&entry.outgoing))
     }
 
+    /// Notes a datagram that was given up.
+    pub(super) fn lost(&self, bridge: &str, connection: ConnectionId) {
+        let key = (bridge.to_owned(), connection);
+        if let Some(entry) = self.lock().entries.get(&key) {
+            entry.meter.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The queues of all connections of a bridge.
     pub(super) fn of(&self, bridge: &str) -> Vec<Arc<Outgoing>> {
-        range(&self.lock().entries, bridge).map(|(_, entry)| Arc::clone(&entry.outgoing)).collect()
+        range(&self.lock().entries, bridge, 0..u64::MAX).map(|(_, entry)| Arc::clone(&entry.outgoing)).collect()
     }
 
     /// Frees all numbers of a bridge at once; returns the queues of the connections that had them.
     pub(super) fn forget(&self, bridge: &str) -> Vec<Arc<Outgoing>> {
         let mut table = self.lock();
-        let keys: Vec<Key> = range(&table.entries, bridge).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> = range(&table.entries, bridge, 0..u64::MAX).map(|(key, _)| key.clone()).collect();
         let entries = keys.iter().filter_map(|key| table.entries.remove(key));
         entries.map(|entry| entry.outgoing).collect()
     }
@@ -130,10 +177,13 @@ impl Slots {
         let mut all: BTreeMap<String, Counts> = BTreeMap::new();
         for ((bridge, _), entry) in &self.lock().entries {
             let counts = all.entry(bridge.clone()).or_default();
-            match entry.meter.is_open.load(Ordering::Relaxed) {
-                0 => counts.opening += 1,
-                _ => counts.open += 1,
+            match (entry.meter.is_open.load(Ordering::Relaxed), entry.takes) {
+                (0, _) => counts.opening += 1,
+                (_, Takes::Bytes) => counts.open += 1,
+                (_, Takes::Datagrams | Takes::Nothing) => counts.sockets += 1,
             }
+            counts.peers += entry.meter.peers.load(Ordering::Relaxed);
+            counts.lost += entry.meter.lost.load(Ordering::Relaxed);
             counts.queued_bytes += entry.outgoing.queued_bytes();
             counts.received_bytes += entry.meter.received.load(Ordering::Relaxed);
             counts.sent_bytes += entry.meter.sent.load(Ordering::Relaxed);
@@ -147,8 +197,12 @@ impl Slots {
     }
 }
 
-fn range<'a>(entries: &'a BTreeMap<Key, Entry>, bridge: &'a str) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
-    entries.range((bridge.to_owned(), 0)..).take_while(move |((name, _), _)| name == bridge)
+fn range<'a>(
+    entries: &'a BTreeMap<Key, Entry>,
+    bridge: &str,
+    numbers: Range<ConnectionId>,
+) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
+    entries.range((bridge.to_owned(), numbers.start)..(bridge.to_owned(), numbers.end))
 }
 
 impl Slot {
@@ -178,6 +232,11 @@ impl Slot {
         if let Ok(permit) = permit {
             permit.send(Event::Closed { connection: self.connection, reason });
         }
+    }
+
+    /// Whether the number is still in use by this, and the mapper wants it to be.
+    pub(super) fn is_heard(&self) -> bool {
+        self.outgoing.is_on() && self.is_current(&self.slots.lock())
     }
 
     fn is_current(&self, table: &Table) -> bool {

@@ -1,9 +1,10 @@
 //! The life of one connection, as one task: connect, pump both ways, end.
 //!
-//! Order of events: `opened` first, then data and `writable`, `closed` last and once. While the mailbox is full nothing is read, so
+//! Order of events: `opened` (or `accepted`) first, then data and `writable`, `closed` last and once. While the mailbox is full nothing is read, so
 //! the peer's own congestion control slows it down. After the mapper's `close` nothing is delivered any more; what arrives is thrown
 //! away, because unread bytes would make the system reset the connection and take with them what was sent.
 
+use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -22,21 +23,26 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 
 /// Lives the connection. TLS is spoken if there is a client for it.
 pub(super) async fn run(slot: Slot, permit: ConnectPermit, tls: Option<TlsClient>) {
-    let deadline = Duration::from_millis(limits::CONNECT_DEADLINE_MS);
-    let opening = async {
-        tokio::select! {
-            course = slot.outgoing.turned() => Err(reason(course)),
-            opened = timeout(deadline, open(&permit, tls)) => match opened {
-                Ok(opened) => opened.map_err(Some),
-                Err(_) => Err(Some(Failure::new(ReasonCode::Timeout, "connecting took too long"))),
-            },
-        }
-    };
-    let reason = match opening.await {
-        Ok(stream) => live(&slot, stream).await,
+    let reason = match opening(&slot, open(&permit, tls)).await {
+        Ok(stream) => live(&slot, stream, Event::Opened(slot.connection)).await,
         Err(reason) => reason,
     };
     slot.finish(reason).await;
+}
+
+/// What is opened within its time, unless the connection is to end before; then why it is to end.
+pub(super) async fn opening<T>(
+    slot: &Slot,
+    open: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Option<Failure>> {
+    let deadline = Duration::from_millis(limits::CONNECT_DEADLINE_MS);
+    tokio::select! {
+        course = slot.outgoing.turned() => Err(reason(course)),
+        opened = timeout(deadline, open) => match opened {
+            Ok(opened) => opened.map_err(Some),
+            Err(_) => Err(Some(Failure::new(ReasonCode::Timeout, "connecting took too long"))),
+        },
+    }
 }
 
 /// A stream of any kind.
@@ -72,10 +78,10 @@ fn reason(course: Course) -> Option<Failure> {
     }
 }
 
-/// Pumps until the connection ends; returns why, none if in order.
-async fn live(slot: &Slot, stream: Box<dyn Stream>) -> Option<Failure> {
+/// Tells `first`, then pumps until the connection ends; returns why, none if in order.
+pub(super) async fn live(slot: &Slot, stream: Box<dyn Stream>, first: Event) -> Option<Failure> {
     slot.meter.is_open.store(1, Ordering::Relaxed);
-    if slot.tell(Event::Opened(slot.connection)).await.is_err() {
+    if slot.tell(first).await.is_err() {
         return None;
     }
     let (reader, writer) = tokio::io::split(stream);

@@ -5,33 +5,38 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tombolo_core::model::bridge::Peer;
 use tombolo_core::model::{ReasonCode, limits};
-use tombolo_core::policy::{Grant, Grants, Permit};
+use tombolo_core::policy::{Grant, Grants};
 
 use super::*;
 
+mod datagrams;
+mod http;
+mod listen;
 mod tls;
 
 /// A bridge that has one endpoint, and its mailbox.
 struct Home {
     transport: Arc<Transport>,
-    permit: ConnectPermit,
+    grants: Grants,
     mailbox: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
 }
 
-fn permit(grant: Grant) -> ConnectPermit {
-    match Grants::new("home", BTreeMap::from([("device".to_owned(), grant)])).open("device", None) {
-        Ok(Permit::Connect(permit)) => permit,
-        other => panic!("{other:?}"),
-    }
+fn granted(grant: Grant) -> Grants {
+    Grants::new("home", BTreeMap::from([("device".to_owned(), grant)]))
 }
 
 impl Home {
     fn new(url: &str, mailbox_events: usize) -> Self {
+        Self::granted(Grant::parse(url).unwrap(), mailbox_events)
+    }
+
+    fn granted(grant: Grant, mailbox_events: usize) -> Self {
         let (mailbox, events) = mpsc::channel(mailbox_events);
-        let transport = Arc::new(Transport::new().unwrap());
-        Self { transport, permit: permit(Grant::parse(url).unwrap()), mailbox, events }
+        let transport = Arc::new(Transport::new(PeerKey::random()).unwrap());
+        Self { transport, grants: granted(grant), mailbox, events }
     }
 
     /// A bridge, and a listener at its endpoint.
@@ -41,7 +46,12 @@ impl Home {
     }
 
     fn open(&self, connection: ConnectionId) {
-        self.transport.open(connection, self.permit.clone(), None, self.mailbox.clone());
+        self.open_with(connection, &Security::default());
+    }
+
+    fn open_with(&self, connection: ConnectionId, security: &Security) {
+        let permit = self.grants.open("device", None).unwrap();
+        self.transport.open(connection, permit, security, self.mailbox.clone());
     }
 
     /// Opens and accepts.
@@ -212,7 +222,7 @@ async fn a_name_that_leads_elsewhere_than_granted_is_refused_after_resolution() 
     let (mut home, listener) = Home::beside(4).await;
     let port = listener.local_addr().unwrap().port();
     let grant = Grant::parse(&format!("tcp://localhost:{port}")).unwrap();
-    home.permit = permit(grant.only(vec!["10.0.0.7".parse().unwrap()]));
+    home.grants = granted(grant.only(vec!["10.0.0.7".parse().unwrap()]));
     home.open(1);
     let failure = home.closed(1).await.unwrap();
     assert_eq!(failure.code, ReasonCode::AccessDenied);

@@ -1,16 +1,20 @@
-//! TLS towards devices and brokers.
+//! TLS towards devices and brokers, in both roles.
 //!
-//! Owns trust anchors and client keys. Verification is never off: who has a certificate of his own making names it as `ca`.
+//! Owns trust anchors and keys. Verification is never off: who has a certificate of his own making names it as `ca`. As a server we ask
+//! for certificates of clients only where the operator says by whom they are signed.
 
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::client::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
 /// The system's trust anchors.
 #[derive(Clone, Debug)]
@@ -55,6 +59,9 @@ pub enum TlsError {
     /// It does not go together, or is not supported.
     #[error("the certificates cannot be used: {0}")]
     Rejected(#[from] rustls::Error),
+    /// A server has no certificate.
+    #[error("clients have to know whom they speak to: there is no certificate")]
+    NoIdentity,
     /// No certificate can be for this name.
     #[error("\"{0}\" is no name that a certificate can be for")]
     Name(String),
@@ -75,11 +82,8 @@ impl TlsClient {
         let builder = builder.with_root_certificates(roots(anchors, material.ca)?);
         let config = match material.identity {
             None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key);
-                let key = key.map_err(|source| TlsError::Pem { what: "the private key", source })?;
-                builder.with_client_auth_cert(certificates("the client certificate", certificate)?, key)?
-            }
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(certificates("the client certificate", certificate)?, private_key(key)?)?,
         };
         let server_name = material.server_name.map(name).transpose()?;
         Ok(Self { config: Arc::new(config), server_name })
@@ -95,7 +99,55 @@ impl TlsClient {
     }
 }
 
-fn roots(anchors: &Anchors, ca: Option<&[u8]>) -> Result<Arc<RootCertStore>, TlsError> {
+/// A server's material, ready for use.
+#[derive(Clone, Debug)]
+pub struct TlsServer {
+    config: Arc<ServerConfig>,
+}
+
+impl TlsServer {
+    /// Checks the material. With `ca`, clients have to show a certificate that leads there.
+    pub fn new(material: TlsMaterial<'_>) -> Result<Self, TlsError> {
+        let Some((certificate, key)) = material.identity else { return Err(TlsError::NoIdentity) };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = match material.ca {
+            None => builder.with_no_client_auth(),
+            Some(ca) => builder.with_client_cert_verifier(client_verifier(provider, ca)?),
+        };
+        let config = builder.with_single_cert(certificates("the certificate", certificate)?, private_key(key)?)?;
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// The handshake over an accepted stream, and whom the client has proved to be.
+    pub(super) async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> std::io::Result<(server::TlsStream<TcpStream>, Option<String>)> {
+        let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
+        Ok((stream, None))
+    }
+}
+
+/// Takes the certificates of clients that lead to these trust anchors.
+pub(super) fn client_verifier(
+    provider: Arc<CryptoProvider>,
+    ca: &[u8],
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates("the trust anchor", ca)? {
+        store.add(certificate)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
+    verifier.map_err(|error| TlsError::Rejected(rustls::Error::General(error.to_string())))
+}
+
+pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|source| TlsError::Pem { what: "the private key", source })
+}
+
+pub(super) fn roots(anchors: &Anchors, ca: Option<&[u8]>) -> Result<Arc<RootCertStore>, TlsError> {
     let Some(ca) = ca else { return Ok(Arc::clone(&anchors.0)) };
     let mut store = RootCertStore::clone(&anchors.0);
     for certificate in certificates("the trust anchor", ca)? {
@@ -104,7 +156,7 @@ fn roots(anchors: &Anchors, ca: Option<&[u8]>) -> Result<Arc<RootCertStore>, Tls
     Ok(Arc::new(store))
 }
 
-fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if found.is_empty() => {
@@ -114,6 +166,6 @@ fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
     }
 }
 
-fn name(text: &str) -> Result<ServerName<'static>, TlsError> {
+pub(super) fn name(text: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(text.to_owned()).map_err(|_| TlsError::Name(text.to_owned()))
 }

@@ -30,6 +30,26 @@ pub const PSK_BYTES_MAX: usize = 64;
 pub const PSK_IDENTITY_BYTES_MAX: usize = 128;
 /// Connections of one bridge: more is a leak.
 pub const CONNECTIONS_PER_BRIDGE_MAX: usize = 256;
+/// Connections that others made to one bridge: more devices than one mapper looks after over streams.
+pub const ACCEPTED_PER_BRIDGE_MAX: usize = 1024;
+/// TLS handshakes under way at one listener; then further connections wait in the system's queue.
+pub const HANDSHAKES_PER_LISTENER_MAX: usize = 64;
+/// Datagrams that may wait to leave on one socket; further ones are lost, as they may be on any network.
+pub const DATAGRAMS_WAITING_MAX: usize = 4096;
+/// Bytes of one datagram: what UDP has room for.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+/// Bytes of a datagram that DTLS makes of a handshake: what every network carries in one piece.
+pub const DTLS_DATAGRAM_BYTES: usize = 1200;
+/// Peers that have proved who they are over one socket; then the one that was silent for longest goes.
+pub const DTLS_SESSIONS_MAX: usize = 10_000;
+/// Handshakes under way over one socket; then the oldest goes.
+pub const DTLS_HANDSHAKES_MAX: usize = 256;
+/// How old a handshake must be before its peer may begin another in its stead, in milliseconds.
+pub const DTLS_HANDSHAKE_ANEW_MS: u64 = 2_000;
+/// Bytes of one datagram over DTLS: one record (RFC 6347 §4.1).
+pub const DTLS_RECORD_BYTES_MAX: usize = 16_384;
+/// How long a place to listen at that is still in use is tried for, in milliseconds: who had it before may need that long to end.
+pub const LISTEN_RETRY_MS: u64 = 5_000;
 /// Timers of one bridge: one per node of a large bridge.
 pub const TIMERS_PER_BRIDGE_MAX: usize = 16_384;
 
@@ -359,3 +379,33 @@ pub const HTTP_PASSAGE_MS: u64 = 120_000;
 pub const HTTP_DOOR_CONNECTIONS_MAX: usize = 64;
 /// How long the head of a request may take at a door, and then its body, in milliseconds.
 pub const HTTP_DOOR_READ_MS: u64 = 20_000;
+/// Bytes of head of an HTTP request or answer that are held while it is read.
+pub const HTTP_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// HTTP requests of one bridge that are under way at once; further ones wait.
+pub const HTTP_REQUESTS_UNDER_WAY_MAX: usize = 64;
+/// HTTP requests of one bridge that are not answered, the waiting ones included; further ones are refused as busy.
+pub const HTTP_REQUESTS_PER_BRIDGE_MAX: usize = 1024;
+/// Longest time that a bridge can give an HTTP request, in milliseconds.
+pub const HTTP_REQUEST_MS_MAX: u64 = 300_000;
+/// HTTP connections of one bridge that are kept for a next request.
+pub const HTTP_CONNECTIONS_KEPT_MAX: usize = 32;
+/// How long such a connection is kept, in milliseconds: less than most servers do.
+pub const HTTP_CONNECTION_KEPT_MS: u64 = 15_000;
+/// How long since its last use a kept connection serves requests that must not be sent twice, in milliseconds.
+pub const HTTP_CONNECTION_FRESH_MS: u64 = 1_000;
+/// How long a connection may take to be ready for a next request, in milliseconds; then it is not kept.
+pub const HTTP_READY_MS: u64 = 100;
+/// HTTP connections to one place that a bridge serves.
+pub const HTTP_SERVED_CONNECTIONS_MAX: usize = 256;
+/// Those that come from one address: one peer must not keep the others out.
+pub const HTTP_SERVED_CONNECTIONS_PER_PEER_MAX: usize = 32;
+/// How long a client of such a place may take for the head of a request, or be silent between two, in milliseconds.
+pub const HTTP_SERVED_HEAD_MS: u64 = 20_000;
+/// How long it may take for the body, in milliseconds.
+pub const HTTP_SERVED_BODY_MS: u64 = 20_000;
+/// Bytes of such a body: with all connections in use, 256 MiB at worst.
+pub const HTTP_SERVED_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// HTTP requests to one bridge that it has not answered; further ones are answered 503.
+pub const HTTP_SERVED_REQUESTS_MAX: usize = 64;
+/// How long a bridge may take to answer one, in milliseconds; then it is answered 504.
+pub const HTTP_SERVED_DEADLINE_MS: u64 = 30_000;

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use super::*;
 
 /// A certificate authority, and what it has signed for this name.
-struct Authority {
+pub(super) struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut parameters = rcgen::CertificateParams::default();
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
@@ -19,10 +19,16 @@ impl Authority {
         Self { issuer: rcgen::Issuer::new(parameters, key), pem }
     }
 
+    pub(super) fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// Certificate and key.
-    fn sign(&self, name: &str) -> (String, String) {
+    pub(super) fn sign(&self, name: &str) -> (String, String) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
         (parameters.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
@@ -67,8 +73,9 @@ async fn echo(accept: tokio_rustls::Accept<TcpStream>) {
 /// Opens a connection with this material; what the mapper is told first.
 async fn open_tls(address: SocketAddr, material: TlsMaterial<'_>) -> (Home, Event) {
     let mut home = Home::new(&format!("tls://localhost:{}", address.port()), 8);
-    let tls = home.transport.tls(material).unwrap();
-    home.transport.open(1, home.permit.clone(), Some(&tls), home.mailbox.clone());
+    let material = Material { tls: material, ..Material::default() };
+    let security = home.transport.security(&[Scheme::Tls], false, material).unwrap();
+    home.open_with(1, &security);
     let first = home.next().await;
     (home, first)
 }
@@ -148,4 +155,29 @@ fn material_that_does_not_go_together_is_refused_before_any_connection() {
     assert!(matches!(build(TlsMaterial { identity, ..TlsMaterial::default() }), TlsError::Rejected(_)));
     assert!(matches!(build(TlsMaterial { ca: Some(b"none"), ..TlsMaterial::default() }), TlsError::Pem { .. }));
     assert!(matches!(build(TlsMaterial { server_name: Some("no name"), ..TlsMaterial::default() }), TlsError::Name(_)));
+}
+
+#[tokio::test]
+async fn a_listener_knows_whom_its_authority_knows() {
+    let (authority, url) = (Authority::new(), datagrams::free("tls"));
+    let (certificate, key) = authority.sign("localhost");
+    let (device_certificate, device_key) = authority.sign("meter-7");
+    let tls = TlsMaterial {
+        ca: Some(authority.pem().as_bytes()),
+        identity: Some((certificate.as_bytes(), key.as_bytes())),
+        server_name: None,
+    };
+    let mut server = Home::granted(Grant::Listen(tombolo_core::policy::Listener::parse(&url).unwrap()), 8);
+    let security = server.transport.security(&[Scheme::Tls], true, Material { tls, ..Material::default() }).unwrap();
+    server.open_with(1, &security);
+    assert_eq!(server.next().await, Event::Opened(1));
+    let address = url.strip_prefix("tls://").unwrap().parse().unwrap();
+    let device = TlsMaterial { identity: Some((device_certificate.as_bytes(), device_key.as_bytes())), ..tls };
+    let (client, first) = open_tls(address, device).await;
+    assert_eq!(first, Event::Opened(1));
+    let Event::Accepted { connection, .. } = server.next().await else { panic!("not accepted") };
+    client.transport.send("home", 1, b"hello");
+    assert_eq!(server.next().await, Event::Data { connection, bytes: b"hello".to_vec() });
+    let (mut stranger, _) = open_tls(address, TlsMaterial { identity: None, ..tls }).await;
+    assert_eq!(stranger.closed_because(1).await, ReasonCode::Closed);
 }
