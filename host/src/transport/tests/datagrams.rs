@@ -86,8 +86,10 @@ async fn a_bound_socket_answers_whom_it_heard_and_nobody_else() {
     assert_ne!(first, second);
     one.send_to(b"one again", address(&url)).await.unwrap();
     assert_eq!(heard(&mut home).await.0, first);
-    let (third, _) = (two.local_addr().unwrap(), ());
-    for nobody in ["", "peer", &third.to_string(), &first.replace(['0', '1'], "7")] {
+    let plain = two.local_addr().unwrap().to_string();
+    let (start, rest) = first.split_at(1);
+    let forged = format!("{}{rest}", if start == "0" { "1" } else { "0" });
+    for nobody in ["", "peer", &plain, &forged] {
         home.transport.send_to("home", 1, nobody.to_owned(), b"lost".to_vec());
     }
     home.transport.send("home", 1, b"for nobody");

@@ -163,7 +163,7 @@ async fn a_listener_knows_whom_its_authority_knows() {
     let (certificate, key) = authority.sign("localhost");
     let (device_certificate, device_key) = authority.sign("meter-7");
     let tls = TlsMaterial {
-        ca: Some(authority.pem.as_bytes()),
+        ca: Some(authority.pem().as_bytes()),
         identity: Some((certificate.as_bytes(), key.as_bytes())),
         server_name: None,
     };
