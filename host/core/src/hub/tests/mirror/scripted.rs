@@ -302,6 +302,7 @@ fn what_a_remote_publishes_by_itself_is_shown_too() {
         kinds: crate::model::FieldKinds::MOMENTARY,
         quality: crate::model::Quality::empty(),
         controllable: false,
+        localization: crate::model::Localization::default(),
     };
     stage.hear(&format!("<presence type='unavailable' from='{PLANT}' to='{ME}'/>"));
     let reading =
