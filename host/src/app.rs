@@ -151,6 +151,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
             policy: config.policy(),
             queues: config.queues.clone(),
             http: config.http.clone(),
+            inline_answers: config.inline_answers,
             // The clock makes ids that no earlier run used, unless it was set back.
             first_item: next_item.max(u64::try_from(now().0).unwrap_or(0)),
             publish: config.publish.clone(),

@@ -64,6 +64,8 @@ pub struct Config {
     pub doors: Vec<Door>,
     /// Patterns for bare JIDs of those who look after the service over XMPP.
     pub admins: Vec<Glob>,
+    /// Whether readings that are known are the answer to a request itself.
+    pub inline_answers: bool,
     /// What is pushed without being asked for, in the order of the file.
     pub publish: Vec<PublishRule>,
     /// None: no listener.
@@ -105,6 +107,7 @@ impl Config {
         let queues = root.take("queue").and_then(|field| field.each(|queue| queue.section().and_then(queues::read)));
         let (http, doors) = root.take("http").and_then(|field| http::read(&field)).unwrap_or_default();
         let admins = root.take("admins").and_then(|field| field.each(allow::who));
+        let inline_answers = root.take("inline_answers").and_then(|field| field.truth());
         let is_component = matches!(xmpp, Some(Xmpp::Component(_)));
         let publish = root.take("publish").and_then(|field| publish::read(&field, is_component));
         let admin = root.take("admin").and_then(|field| field.section()).and_then(Admin::read);
@@ -124,6 +127,7 @@ impl Config {
             http,
             doors,
             admins: admins.unwrap_or_default().into_iter().map(Glob::new).collect(),
+            inline_answers: inline_answers.unwrap_or_default(),
             publish,
             admin,
             client,

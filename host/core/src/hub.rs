@@ -93,6 +93,8 @@ pub struct HubConfig {
     pub queues: Vec<QueueRule>,
     /// HTTP endpoints that we serve.
     pub http: Vec<HttpRule>,
+    /// Whether readings that are known are the answer to the request itself, where a generation allows that.
+    pub inline_answers: bool,
     /// What is pushed without being asked for.
     pub publish: Vec<PublishRule>,
     /// What [`Output::Keep`] kept over a restart.
@@ -212,6 +214,7 @@ pub struct Hub {
     wishes: errands::Wishes,
     sessions: commands::Sessions,
     talks: chat::Talks,
+    follows: chat::Follows,
     decisions: decisions::Decisions,
     receipts: receipts::Receipts,
     queues: queues::Queues,
@@ -277,6 +280,7 @@ impl Hub {
             wishes: errands::Wishes::default(),
             sessions: commands::Sessions::default(),
             talks: chat::Talks::default(),
+            follows: chat::Follows::default(),
             decisions: decisions::Decisions::restore(&config.kept),
             receipts: receipts::Receipts::default(),
             publisher: publish::Publisher::default(),
@@ -477,8 +481,14 @@ impl Hub {
         self.recheck_watches();
         self.recheck_contacts();
         self.recheck_queries();
+        self.recheck_follows();
         self.reconsider_waiting();
         self.own_rules_changed(now);
+    }
+
+    /// Whether readings that are known are the answer to the request itself, from now on.
+    pub fn answer_inline(&mut self, is_so: bool) {
+        self.config.inline_answers = is_so;
     }
 
     /// The time of [`Hub::poll_timeout`] has come.
@@ -507,6 +517,7 @@ impl Hub {
                 Timer::Remote(number) => self.remote_due(number, now),
                 Timer::HttpInflow(number) => self.inflow_overdue(number, now),
                 Timer::HttpOutflow(number) => self.outflow_turn(number, now),
+                Timer::Follow(number) => self.follow_due(number, now),
                 Timer::HttpPassage(id) => self.passage_overdue(id),
                 Timer::Service(number) => self.service_due(number, now),
             }

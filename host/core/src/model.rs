@@ -22,6 +22,6 @@ pub use jid::{BareJid, FullJid, Jid};
 pub use node::{Command, HOPS, Node, NodeRef, NodeState, ORIGIN, Readout};
 pub use now::Timestamp;
 pub use party::Tokens;
-pub use reading::{FieldValue, NodeReading, Reading, Sample, Setting};
+pub use reading::{FieldValue, Localization, LocalizationStep, NodeReading, Reading, Sample, Setting};
 pub use secret::Secret;
 pub use value::{Decimal, Value, ValueType};

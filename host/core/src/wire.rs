@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod form;
 pub mod http;
 pub mod lexical;
+pub mod losses;
 pub mod muc;
 pub mod ns;
 pub mod paging;

@@ -170,6 +170,7 @@ impl App {
         if new.queues != self.config.queues {
             self.hub.queues_changed(new.queues.clone(), now());
         }
+        self.hub.answer_inline(new.inline_answers);
         if new.http != self.config.http {
             self.hub.http_changed(new.http.clone(), now());
         }

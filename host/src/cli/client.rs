@@ -216,6 +216,7 @@ fn wish(dialect: Dialect, id: String, nodes: Vec<NodeRef>) -> Subscribe {
         interval_us_min: None,
         interval_us_max: None,
         read_now: true,
+        tokens: Tokens::default(),
     }
 }
 

@@ -46,6 +46,7 @@ impl Hub {
         for key in keys {
             let removed = self.removed(key);
             self.subscriptions_lose(key);
+            self.follows_lose(key);
             self.publisher.forget(key);
             if let Some(removed) = removed {
                 self.tell_removed(&removed, now);
@@ -91,6 +92,7 @@ impl Hub {
         }
         let mut items = self.notify(key, &reading, receipt.is_some(), now);
         items.extend(self.publish(key, &reading, receipt.is_some(), now));
+        self.followed(key, &reading, now);
         self.stored(bridge, receipt, &items);
     }
 
@@ -131,7 +133,7 @@ impl Hub {
     /// A mapper that declares a node may be a new instance, which does not know that somebody wants it.
     fn remind_wanted(&mut self, bridge: &str, key: NodeKey) {
         let Some(entry) = self.registry.get(key) else { return };
-        if self.subscriptions.of_node(key) == 0 && !self.publisher.wants(&entry.name) {
+        if self.subscriptions.of_node(key) == 0 && !self.publisher.wants(&entry.name) && !self.follows.wants(key) {
             return;
         }
         if let Some(number) = self.registry.get(key).map(|entry| entry.node.number) {
@@ -149,6 +151,7 @@ impl Hub {
 
     fn remove_one(&mut self, key: NodeKey, now: Timestamp) {
         let removed = self.removed(key);
+        self.follows_lose(key);
         let is_remembered = self.subscriptions.of_node(key) > 0;
         self.readouts_lose(key, now);
         let address = self.address_of(key);

@@ -5,6 +5,7 @@
 //! row and then no more, so that two machines that talk to each other fall silent. Our answers carry a mark by which services like us know
 //! them ([`crate::wire::stanza::chat`]).
 
+mod follow;
 mod grammar;
 mod names;
 mod talks;
@@ -24,6 +25,7 @@ use crate::policy::{Access, ControlPermit};
 use crate::wire::control::{Given, Parameter};
 use crate::wire::stanza::{self, Chat};
 
+pub(super) use follow::Follows;
 use grammar::Saying;
 use names::Found;
 pub(super) use talks::Talks;
@@ -32,6 +34,7 @@ use talks::Turn;
 const HELP: &str = "list [name] - devices\n\
                     read DEVICE [field] - values\n\
                     set DEVICE [parameter] VALUE - as in: set lamp on\n\
+                    watch DEVICE [field] - tells you what changes; stop [DEVICE] ends it\n\
                     Names can be shortened as long as they are clear.";
 const HELP_ADMIN: &str = "\nstatus - of the service";
 
@@ -87,6 +90,8 @@ impl Hub {
             }
             Saying::Read(words) => self.read_for_person(sentence, who, &words, now),
             Saying::Set(words) => self.set_for_person(sentence, who, &words, now),
+            Saying::Watch(words) => self.follow(sentence, &words, now),
+            Saying::Stop(words) => self.stop_following(&sentence, &words),
             Saying::Status => self.wish(Errand::Chat(sentence), Wish::Status, now),
         }
     }

@@ -298,6 +298,7 @@ impl Hub {
         self.drop_watches(is_gone);
         self.queues_lose(peer, now);
         self.drop_queries(is_gone);
+        self.drop_follows(is_gone);
     }
 
     /// What we sent came back. Who is not there is away, and may come back; who refuses is left alone. What was promised is not lost.
@@ -322,5 +323,6 @@ impl Hub {
         self.drop_subscriptions(is_gone);
         self.drop_watches(is_gone);
         self.drop_queries(is_gone);
+        self.drop_follows(is_gone);
     }
 }

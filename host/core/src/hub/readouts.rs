@@ -42,9 +42,7 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn wants(&self, field: &Field, permit: &ReadPermit) -> bool {
         let is_named = self.fields.is_empty() || self.fields.contains(&field.name);
-        // COMPAT: a field without any kind counts as momentary.
-        let kinds = if field.kinds.is_empty() { FieldKinds::MOMENTARY } else { field.kinds };
-        is_named && kinds.intersects(self.kinds) && permit.covers(&field.name)
+        is_named && field.kinds.meets(self.kinds) && permit.covers(&field.name)
     }
 
     fn spans(&self, at: Timestamp) -> bool {
@@ -57,6 +55,8 @@ pub(super) struct Readout {
     caller: Peer,
     /// None: the caller is sent messages.
     pub(super) errand: Option<Errand>,
+    /// Whose request was not answered yet: if everything is known, readings are the answer.
+    asker: Option<Asker>,
     profile: Profile,
     id: String,
     nodes: BTreeMap<NodeKey, Readable>,
@@ -100,8 +100,13 @@ impl Hub {
         let queued = read.when.filter(|when| *when > now);
         let has_old_habits = dialect.is_long() && asker.id == id;
         match self.prepare(caller, read, has_old_habits, now) {
-            Ok(readout) => {
-                self.answer(&asker, Some(sensor::accepted(dialect, &id, queued.is_some())));
+            Ok(mut readout) => {
+                // With long names nothing but `accepted` can be the answer.
+                let is_inline = self.config.inline_answers && queued.is_none() && !dialect.is_long();
+                match is_inline {
+                    true => readout.asker = Some(asker),
+                    false => self.answer(&asker, Some(sensor::accepted(dialect, &id, queued.is_some()))),
+                }
                 match queued {
                     Some(when) => self.queue(readout, when),
                     None => self.start(readout, now),
@@ -155,7 +160,7 @@ impl Hub {
     ) -> Readout {
         let nodes = nodes.into_iter().map(|node| (node.key, node)).collect();
         let (pending, held, errors) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Readout { caller, errand: None, profile, id, nodes, filter, timer: None, pending, held, errors }
+        Readout { caller, errand: None, asker: None, profile, id, nodes, filter, timer: None, pending, held, errors }
     }
 
     /// Reads for a subscriber who wants to know at once; the readings carry the subscription's id.
@@ -204,6 +209,10 @@ impl Hub {
                 None => readout.fail_nodes(&BTreeSet::from([key]), now, "The node is gone."),
             }
         }
+        // Who has to be waited for is: then readings follow.
+        if let Some(asker) = readout.asker.take_if(|_| !asked.is_empty()) {
+            self.answer(&asker, Some(sensor::accepted(readout.profile.dialect, &readout.id, false)));
+        }
         let number = self.number();
         for (bridge, keys) in asked {
             self.ask(number, &mut readout, bridge, keys);
@@ -224,7 +233,7 @@ impl Hub {
             id,
             nodes: numbers.collect(),
             fields: readout.filter.fields.clone(),
-            kinds: readout.filter.kinds,
+            kinds: readout.filter.kinds.coarse(),
             since: readout.filter.from,
             until: readout.filter.to,
         };
@@ -307,7 +316,13 @@ impl Hub {
         if let Some(errand) = readout.errand {
             return self.errand_read(errand, last, now);
         }
-        let messages = sensor::split(readout.profile, &readout.id, &last, true);
+        let is_empty = last.is_empty();
+        let mut messages = sensor::split(readout.profile, &readout.id, &last, true);
+        if let Some(asker) = readout.asker {
+            let accepted = || sensor::accepted(readout.profile.dialect, &readout.id, false);
+            let answer = if is_empty { accepted() } else { messages.remove(0) };
+            self.answer(&asker, Some(answer));
+        }
         self.messages(&readout.caller, messages);
     }
 

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::model::{Field, FieldValue, Node, NodeRef, NodeState, Quality, Reading, Sample, Timestamp, Value, limits};
+use crate::model::{
+    Field, FieldValue, Localization, Node, NodeRef, NodeState, Quality, Reading, Sample, Timestamp, Value, limits,
+};
 use crate::wire::address;
 use crate::work;
 
@@ -448,6 +450,7 @@ fn named(field: &Field, value: &Value, quality: Quality) -> FieldValue {
         kinds: field.kinds,
         quality,
         controllable: field.control.is_some(),
+        localization: Localization::default(),
     }
 }
 

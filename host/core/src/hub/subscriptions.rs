@@ -295,7 +295,7 @@ impl Hub {
             return;
         }
         match self.registry.get(key) {
-            Some(entry) if self.publisher.wants(&entry.name) => {}
+            Some(entry) if self.publisher.wants(&entry.name) || self.follows.wants(key) => {}
             Some(entry) => {
                 let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
                 self.tell(&bridge, Event::Unwanted(node));

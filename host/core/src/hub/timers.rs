@@ -48,6 +48,8 @@ pub(super) enum Timer {
     HttpInflow(u64),
     /// Further parts of a body over XMPP may leave.
     HttpOutflow(u64),
+    /// A person who watches a device may be told more, or no more.
+    Follow(u64),
     /// An HTTP client of the island has waited long enough.
     HttpPassage(u64),
     /// Something of a service with mirrored nodes is due.

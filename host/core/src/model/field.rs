@@ -8,7 +8,7 @@ use super::value::ValueType;
 bitflags! {
     /// The field types of IoT sensor data (XEP-0323 §2); a field can be of several at once. Bits as the family numbers them.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-    pub struct FieldKinds: u8 {
+    pub struct FieldKinds: u16 {
         /// What is measured now.
         const MOMENTARY = 1;
         /// Who the thing is.
@@ -19,8 +19,44 @@ bitflags! {
         const COMPUTED = 8;
         /// Greatest or smallest of a period.
         const PEAK = 16;
-        /// Of the past.
+        /// Of the past, of no period or one that nobody named.
         const HISTORICAL = 32;
+        /// Of the past, one value a second. Only the oldest generation tells these periods apart.
+        const HISTORICAL_SECOND = 64;
+        /// One value a minute.
+        const HISTORICAL_MINUTE = 128;
+        /// One value an hour.
+        const HISTORICAL_HOUR = 256;
+        /// One value a day.
+        const HISTORICAL_DAY = 512;
+        /// One value a week.
+        const HISTORICAL_WEEK = 1024;
+        /// One value a month.
+        const HISTORICAL_MONTH = 2048;
+        /// One value a quarter.
+        const HISTORICAL_QUARTER = 4096;
+        /// One value a year.
+        const HISTORICAL_YEAR = 8192;
+    }
+}
+
+impl FieldKinds {
+    /// Of the past, of whatever period.
+    pub const PAST: Self = Self::from_bits_truncate(32 | 64 | 128 | 256 | 512 | 1024 | 2048 | 4096 | 8192);
+
+    /// Whether a field of these kinds is meant by whoever asks for `wanted`. Of what is past and names no period, nobody knows the period: it is
+    /// meant by whoever asks for any of the past.
+    pub fn meets(self, wanted: Self) -> bool {
+        let is_vague = self.contains(Self::HISTORICAL) && wanted.intersects(Self::PAST);
+        // COMPAT: a field without any kind counts as momentary.
+        let kinds = if self.is_empty() { Self::MOMENTARY } else { self };
+        is_vague || kinds.intersects(wanted)
+    }
+
+    /// The same without telling periods of the past apart, which most do not.
+    pub fn coarse(self) -> Self {
+        let is_past = if self.intersects(Self::PAST) { Self::HISTORICAL } else { Self::empty() };
+        (self - Self::PAST) | is_past
     }
 }
 
@@ -89,4 +125,28 @@ pub struct Field {
     pub label: String,
     /// For people.
     pub description: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_no_period_is_meant_by_whoever_asks_for_any_of_the_past() {
+        let day = FieldKinds::HISTORICAL_DAY;
+        for (own, wanted, is_meant) in [
+            (day, day, true),
+            (day, FieldKinds::PAST, true),
+            (day, FieldKinds::HISTORICAL_YEAR, false),
+            (day, FieldKinds::HISTORICAL, false),
+            (FieldKinds::HISTORICAL, day, true),
+            (FieldKinds::HISTORICAL, FieldKinds::MOMENTARY, false),
+            (FieldKinds::empty(), FieldKinds::MOMENTARY, true),
+            (FieldKinds::empty(), FieldKinds::PAST, false),
+        ] {
+            assert_eq!(own.meets(wanted), is_meant, "{own:?} {wanted:?}");
+        }
+        assert_eq!((day | FieldKinds::PEAK).coarse(), FieldKinds::HISTORICAL | FieldKinds::PEAK);
+        assert_eq!(FieldKinds::MOMENTARY.coarse(), FieldKinds::MOMENTARY);
+    }
 }

@@ -417,3 +417,13 @@ pub const HTTP_SERVED_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const HTTP_SERVED_REQUESTS_MAX: usize = 64;
 /// How long a bridge may take to answer one, in milliseconds; then it is answered 504.
 pub const HTTP_SERVED_DEADLINE_MS: u64 = 30_000;
+/// Steps by which a field's name is found in other languages: more is no name.
+pub const LOCALIZATION_STEPS_MAX: usize = 16;
+/// Devices that one person watches in a chat.
+pub const FOLLOWS_PER_PERSON_MAX: usize = 8;
+/// And all people together.
+pub const FOLLOWS_MAX: usize = 1000;
+/// How long a person is told nothing of a device after something was said of it, in milliseconds: a chat is read by people.
+pub const FOLLOW_INTERVAL_MS: u64 = 5_000;
+/// How long a device is watched in a chat, in milliseconds; then the person is asked to say so again.
+pub const FOLLOW_MS_MAX: u64 = 12 * 3_600_000;

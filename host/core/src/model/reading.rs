@@ -55,6 +55,37 @@ pub struct FieldValue {
     pub quality: Quality,
     /// A control parameter of the same name exists.
     pub controllable: bool,
+    /// How the name is said in other languages.
+    #[serde(default, skip_serializing_if = "Localization::is_none")]
+    pub localization: Localization,
+}
+
+/// Where a reader that has the string tables finds the name of a field in its own language: start with nothing; at each step look the string up, and
+/// put what there is and the seed into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Localization {
+    /// Of those steps that do not say; empty for none.
+    pub namespace: String,
+    /// In their order; empty: nobody knows.
+    pub steps: Vec<LocalizationStep>,
+}
+
+/// One string of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalizationStep {
+    /// Its number.
+    pub id: u32,
+    /// Whose table; empty: the localization's.
+    pub namespace: String,
+    /// What to put into it.
+    pub seed: Option<String>,
+}
+
+impl Localization {
+    /// Whether nothing is known.
+    pub fn is_none(&self) -> bool {
+        self.steps.is_empty()
+    }
 }
 
 /// Fields of one node at one instant, by name, and what went wrong with it.

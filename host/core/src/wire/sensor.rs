@@ -2,6 +2,7 @@
 
 mod answer;
 mod field;
+mod localization;
 mod origin;
 mod request;
 mod write;

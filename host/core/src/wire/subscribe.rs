@@ -8,9 +8,9 @@ use super::lexical;
 use super::ns;
 use super::sensor::{bounded, few_enough, id_name, id_of, kinds_wanted, node_tag, nodes_of, with_kinds_wanted};
 use super::stanza::StanzaFault;
-use super::xml::{Tag, flag};
+use super::xml::{Tag, flag, tokens_of, with_tokens};
 use crate::model::limits::{EVENT_INTERVAL_MS_MIN, NAMES_PER_REQUEST_MAX};
-use crate::model::{FieldKinds, NodeRef};
+use crate::model::{FieldKinds, NodeRef, Tokens};
 
 /// What a subscriber asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Subscribe {
     pub interval_us_max: Option<u64>,
     /// Also read at once.
     pub read_now: bool,
+    /// What the subscriber passes along.
+    pub tokens: Tokens,
 }
 
 /// When a change of one field is worth an event. Without any threshold every change is.
@@ -123,6 +125,7 @@ impl Subscribe {
             interval_us_min,
             interval_us_max,
             read_now: flag(payload, "req"),
+            tokens: tokens_of(payload, dialect.is_long())?,
         })
     }
 
@@ -153,6 +156,7 @@ impl Subscribe {
             .maybe(names.interval_min, span(self.interval_us_min))
             .maybe(names.interval_max, span(self.interval_us_max))
             .flag("req", self.read_now);
+        let tag = with_tokens(tag, &self.tokens, self.dialect.is_long());
         with_kinds_wanted(tag, self.kinds, self.dialect.is_long())
             .children(self.nodes.iter().map(|node| node_tag(node, self.dialect, ns)))
             .children(self.fields.iter().map(|rule| rule.to_tag(names, ns)))
@@ -299,7 +303,7 @@ mod tests {
             dialect in proptest::sample::select(&Dialect::ALL[..]),
             id in any::<i32>(),
             name in "[^\\x00-\\x1f\u{fffe}\u{ffff}]{0,8}",
-            kinds in 1..=63_u8,
+            kinds in 1..=31_u16,
             spans in proptest::array::uniform3(proptest::option::of(0..i64::MAX.unsigned_abs())),
             numbers in proptest::array::uniform4(proptest::option::of(1e-9..1e12_f64)),
             read_now: bool,
@@ -310,7 +314,8 @@ mod tests {
             let fields = vec![FieldRule { name: name.clone(), current, by, up, down }];
             let nodes = vec![NodeRef { partition: name.clone(), ..NodeRef::new(format!("n{name}"), "s") }];
             let kinds = FieldKinds::from_bits_truncate(kinds);
-            let subscribe = Subscribe { dialect, id: id.to_string(), nodes, fields, kinds, age_us_max, interval_us_min, interval_us_max, read_now };
+            let tokens = Tokens { service: "a b".to_owned(), device: name.clone(), user: String::new() };
+            let subscribe = Subscribe { dialect, id: id.to_string(), nodes, fields, kinds, age_us_max, interval_us_min, interval_us_max, read_now, tokens };
             let caller = Jid::new("a@b/c d").unwrap();
             prop_assert_eq!(Subscribe::from_record(&subscribe.to_record(&caller, Some(&caller))), Some((caller.clone(), Some(caller), subscribe.clone())));
             for request in [Request::Subscribe(subscribe), Request::Unsubscribe { dialect, id: id.to_string() }] {

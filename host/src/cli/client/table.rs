@@ -49,10 +49,13 @@ pub(super) fn json_lines(reading: &NodeReading) -> impl Iterator<Item = String> 
         })
     };
     let fields = reading.fields.iter().map(move |field| {
-        let object = serde_json::json!({
+        let mut object = serde_json::json!({
             "source": source, "node": node, "field": field.name, "unit": field.unit, "at": at,
             "kinds": kinds(field.kinds), "quality": quality(field.quality), "controllable": field.controllable,
         });
+        if let (false, Some(object)) = (field.localization.is_none(), object.as_object_mut()) {
+            object.insert("localization".to_owned(), serde_json::json!(field.localization));
+        }
         with_value(&object.to_string(), &value(&field.value))
     });
     fields.chain(errors)
@@ -85,7 +88,7 @@ fn node_of(reading: &NodeReading) -> String {
 }
 
 fn kinds(kinds: FieldKinds) -> Vec<String> {
-    kinds.iter_names().map(|(name, _)| name.to_lowercase()).collect()
+    kinds.iter_names().map(|(name, _)| name.to_lowercase().replace('_', " ")).collect()
 }
 
 fn quality(quality: Quality) -> Vec<String> {

@@ -14,6 +14,10 @@ pub(super) enum Saying {
     Read(Vec<String>),
     /// A device, perhaps a parameter of it, and a value.
     Set(Vec<String>),
+    /// A device, and perhaps fields of it.
+    Watch(Vec<String>),
+    /// A device, or all that are watched.
+    Stop(Vec<String>),
     Status,
 }
 
@@ -32,10 +36,14 @@ pub(super) fn parse(chat: &Chat) -> Option<Saying> {
         [] if is(&["list"]) => Some(Saying::List(None)),
         [] if is(&["read", "get"]) => Some(Saying::Read(Vec::new())),
         [] if is(&["set"]) => Some(Saying::Set(Vec::new())),
+        [] if is(&["watch"]) => Some(Saying::Watch(Vec::new())),
+        [] if is(&["stop"]) => Some(Saying::Stop(Vec::new())),
         [] => None,
         rest if is(&["list"]) => Some(Saying::List(Some(rest.join(" ")))),
         rest if is(&["read", "get"]) => Some(Saying::Read(rest.to_vec())),
         rest if is(&["set"]) => Some(Saying::Set(rest.to_vec())),
+        rest if is(&["watch"]) => Some(Saying::Watch(rest.to_vec())),
+        rest if is(&["stop"]) => Some(Saying::Stop(rest.to_vec())),
         _ => None,
     }
 }
@@ -83,6 +91,11 @@ mod tests {
         assert_eq!(say("Read lamp"), Some(Saying::Read(texts(&["lamp"]))));
         assert_eq!(say("set \"living room\" Mode auto"), Some(Saying::Set(texts(&["living room", "Mode", "auto"]))));
         assert_eq!(say("set lamp text \"\""), Some(Saying::Set(texts(&["lamp", "text", ""]))));
+        assert_eq!(say("watch lamp level"), Some(Saying::Watch(texts(&["lamp", "level"]))));
+        assert_eq!(
+            (say("stop"), say("Stop lamp")),
+            (Some(Saying::Stop(texts(&[]))), Some(Saying::Stop(texts(&["lamp"]))))
+        );
         assert_eq!(say("status"), Some(Saying::Status));
     }
 

@@ -19,7 +19,7 @@ use crate::wire::{Dialect, StanzaFault};
 
 /// Everything but the past.
 pub(in crate::hub) fn everything_now() -> Filter {
-    Filter { fields: Vec::new(), kinds: FieldKinds::all() - FieldKinds::HISTORICAL, from: None, to: None }
+    Filter { fields: Vec::new(), kinds: FieldKinds::all() - FieldKinds::PAST, from: None, to: None }
 }
 
 impl Hub {

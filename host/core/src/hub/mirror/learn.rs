@@ -24,7 +24,7 @@ use crate::wire::stanza::{Condition, StanzaFault};
 use crate::wire::subscribe::{self, Subscribe};
 
 /// Everything but the past, which is for whoever asks for it.
-const KINDS: FieldKinds = FieldKinds::HISTORICAL.complement();
+const KINDS: FieldKinds = FieldKinds::PAST.complement();
 
 impl Job {
     /// How a job about things is asked; whether in a set. `id` is for the readout.
@@ -50,6 +50,7 @@ impl Job {
                     interval_us_min: None,
                     interval_us_max: None,
                     read_now: false,
+                    tokens: Tokens::default(),
                 };
                 (true, subscribe::Request::Subscribe(wish).to_element())
             }

@@ -152,7 +152,7 @@ impl Thing {
         if updated.unit.is_empty() {
             updated.unit.clone_from(&value.unit);
         }
-        updated.kinds = if known.is_some() && value.kinds.is_empty() { updated.kinds } else { value.kinds };
+        updated.kinds = if known.is_some() && value.kinds.is_empty() { updated.kinds } else { value.kinds.coarse() };
         if updated.control.is_none() && !fits(&value.value, updated.value_type) {
             updated.value_type = wider(updated.value_type, value.value.value_type())?;
         }
@@ -272,7 +272,7 @@ fn field_of(value: &FieldValue) -> Field {
         name: value.name.clone(),
         value_type: value.value.value_type(),
         unit: value.unit.clone(),
-        kinds: value.kinds,
+        kinds: value.kinds.coarse(),
         control: None,
         label: String::new(),
         description: String::new(),
@@ -323,7 +323,16 @@ mod tests {
     fn value(name: &str, value: Value) -> FieldValue {
         let (unit, enumeration) = (String::new(), String::new());
         let (kinds, quality) = (FieldKinds::MOMENTARY, Quality::empty());
-        FieldValue { name: name.into(), value, unit, enumeration, kinds, quality, controllable: false }
+        FieldValue {
+            name: name.into(),
+            value,
+            unit,
+            enumeration,
+            kinds,
+            quality,
+            controllable: false,
+            localization: crate::model::Localization::default(),
+        }
     }
 
     fn reading(at: i64, fields: Vec<FieldValue>) -> NodeReading {

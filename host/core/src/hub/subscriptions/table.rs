@@ -111,9 +111,8 @@ impl Target {
 
 /// Whether a subscription with these kinds and rules is sent a field.
 fn is_wanted(kinds: FieldKinds, rules: &[FieldRule], permit: &ReadPermit, field: &Field) -> bool {
-    let own = if field.kinds.is_empty() { FieldKinds::MOMENTARY } else { field.kinds };
     let is_named = rules.is_empty() || rules.iter().any(|rule| rule.name == field.name);
-    is_named && own.intersects(kinds) && permit.covers(&field.name)
+    is_named && field.kinds.meets(kinds) && permit.covers(&field.name)
 }
 
 impl Subscription {
@@ -130,7 +129,7 @@ impl Subscription {
         let values = entry.last_values(|field| is_wanted(self.kinds, &self.rules, &target.wanted.permit, field));
         let readings = values.into_iter().map(|(at, mut fields)| {
             let is_old = oldest.is_some_and(|oldest| at.0 < oldest);
-            fields.retain(|field| !(is_old && field.kinds == FieldKinds::HISTORICAL));
+            fields.retain(|field| !(is_old && (field.kinds - FieldKinds::PAST).is_empty() && !field.kinds.is_empty()));
             NodeReading { node: target.wanted.shown.clone(), at, fields, errors: Vec::new() }
         });
         readings.filter(|reading| !reading.fields.is_empty()).collect()
@@ -148,10 +147,7 @@ impl Subscription {
 
     /// Those of a node's values that it is sent.
     pub(super) fn select(&self, target: &Target, mut fields: Vec<FieldValue>) -> Vec<FieldValue> {
-        fields.retain(|field| {
-            let own = if field.kinds.is_empty() { FieldKinds::MOMENTARY } else { field.kinds };
-            own.intersects(self.kinds) && target.wanted.permit.covers(&field.name)
-        });
+        fields.retain(|field| field.kinds.meets(self.kinds) && target.wanted.permit.covers(&field.name));
         fields
     }
 

@@ -288,3 +288,83 @@ fn long_lists_are_cut_and_names_do_not_break_lines() {
     world.report("office", 200, vec![sample(0, Value::Text("x\ny".into()))], None, None);
     assert_eq!(world.say(ALICE, "read odd"), "Odd list [2J\na: x y");
 }
+
+#[test]
+fn a_watched_device_is_told_of_when_it_changes_and_not_too_often() {
+    let mut world = house();
+    let told = world.say(ALICE, "watch thermo temp");
+    assert_eq!(
+        told,
+        "I tell you when kitchen/thermometer changes. Say stop to end that.\nkitchen/thermometer temperature: 23.40 °C"
+    );
+    let report = |world: &mut World, text: &str| {
+        let reading = vec![sample(0, decimal(text)), sample(1, Value::Int32(1))];
+        let report = crate::model::bridge::Report {
+            reading: crate::model::Reading { node: 1, at: world.now, samples: reading },
+            answers: None,
+            receipt: None,
+        };
+        world.hub.handle_bridge("home", Action::Report(report), world.now);
+        world.answers()
+    };
+    let wait = |world: &mut World| {
+        world.now = world.now.plus_ms(limits::FOLLOW_INTERVAL_MS);
+        world.hub.handle_timeout(world.now);
+        world.answers()
+    };
+    assert!(report(&mut world, "23.50").is_empty() && report(&mut world, "23.60").is_empty(), "too soon");
+    assert_eq!(wait(&mut world), ["kitchen/thermometer temperature: 23.60 °C"]);
+    assert!(wait(&mut world).is_empty());
+    assert!(report(&mut world, "23.60").is_empty(), "nothing new");
+    assert_eq!(report(&mut world, "24.00"), ["kitchen/thermometer temperature: 24.00 °C"]);
+    report(&mut world, "25.00");
+    report(&mut world, "24.00");
+    assert!(wait(&mut world).is_empty(), "it is as it was told");
+    assert_eq!(world.say(ALICE, "stop"), "I say no more of kitchen/thermometer.");
+    assert!(report(&mut world, "26.00").is_empty());
+    assert_eq!(world.say(ALICE, "stop"), "You do not watch that.");
+    assert_eq!(world.hub.poll_timeout(), None);
+}
+
+#[test]
+fn a_mapper_hears_that_a_watched_device_is_wanted_once() {
+    let mut world = house();
+    world.hear_body(ALICE, "watch desk lamp");
+    assert!(world.drain().iter().any(|line| line.starts_with("wanted office 8")));
+    world.hear_body("alice@example.org/desk", "watch desk lamp");
+    let again = world.drain();
+    world.hear_body(ALICE, "stop desk lamp");
+    let end = world.drain();
+    assert!(end.iter().any(|line| line.starts_with("unwanted office 8")), "{again:?} {end:?}");
+    assert_eq!(world.hub.follows.len(), 0);
+}
+
+#[test]
+fn watching_ends_with_the_rule_the_presence_the_device_and_after_hours() {
+    let mut world = house();
+    world.say(BOB, "watch thermo");
+    world.hub.rules_changed(Policy::default(), world.now);
+    assert_eq!(world.answers(), ["kitchen/thermometer: You may not read it any more."]);
+    let mut world = house();
+    assert_eq!(world.say(CAROL, "watch thermo"), "You may not read kitchen/thermometer.");
+    world.say(ALICE, "watch thermo");
+    world.hear(&format!("<presence type='unavailable' from='{ALICE}' to='{ME}'/>"));
+    assert_eq!(world.hub.follows.len(), 0);
+    world.say(ALICE, "watch thermo");
+    world.say(ALICE, "watch desk lamp");
+    world.hub.handle_bridge("home", Action::RemoveNode(1), world.now);
+    assert!(world.answers().contains(&"kitchen/thermometer: It is gone.".to_owned()));
+    world.now = world.now.plus_ms(limits::FOLLOW_MS_MAX);
+    world.hub.handle_timeout(world.now);
+    assert_eq!(world.answers(), ["Desk lamp: It is time to stop watching it; say watch again if you want to."]);
+    assert_eq!((world.hub.follows.len(), world.hub.poll_timeout()), (0, None));
+}
+
+#[test]
+fn one_person_watches_so_much_and_no_more() {
+    let mut world = World::crowded(20);
+    let told: Vec<String> =
+        (0..=limits::FOLLOWS_PER_PERSON_MAX).map(|at| world.say(ALICE, &format!("watch {at:04}"))).collect();
+    assert!(told[0].starts_with("I tell you"), "{told:?}");
+    assert!(told[limits::FOLLOWS_PER_PERSON_MAX].starts_with("You watch as much"), "{told:?}");
+}

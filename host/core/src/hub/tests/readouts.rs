@@ -387,3 +387,35 @@ fn a_caller_that_cannot_be_reached_is_not_answered_any_more() {
     assert_eq!(out, [format!("cancelled home {request}")]);
     assert!(world.complete("home", request).is_empty());
 }
+
+#[test]
+fn known_readings_are_the_answer_itself_where_the_operator_wants_that() {
+    let mut world = World::warm();
+    world.hub.answer_inline(true);
+    let req = |node: &str| format!("<req xmlns='{NF}:sd:1.0' id='r1' m='true'><nd id='{node}' src='home'/></req>");
+    let told = world.get(ALICE, &req("kitchen/thermometer"));
+    assert!(told.len() == 1 && told[0].starts_with("alice result nf:resp"), "{told:?}");
+    // Of what has to be asked first, and of nothing, readings follow.
+    let told = world.get(ALICE, &req("kitchen/meter"));
+    assert!(told[0].starts_with("alice result nf:accepted"), "{told:?}");
+    let none = format!("<req xmlns='{NF}:sd:1.0' id='r2' p='true'><nd id='kitchen/thermometer' src='home'/></req>");
+    let told = world.get(ALICE, &none);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("alice result nf:accepted"), "{told:?}");
+    let old = "<req xmlns='urn:xmpp:iot:sensordata' seqnr='7' momentary='true'><node nodeId='kitchen/thermometer' sourceId='home'/></req>";
+    let told = world.get(ALICE, old);
+    assert!(told.len() == 2 && told[0].contains("accepted"), "{told:?}");
+}
+
+#[test]
+fn a_long_answer_begins_in_the_result_and_goes_on_in_messages() {
+    let mut world = World::crowded(400);
+    for number in 0..400 {
+        world.report("office", number, vec![sample(0, decimal("1.5"))], None, None);
+    }
+    world.hub.answer_inline(true);
+    let nodes: String = (0..400).map(|number| format!("<nd id='{number:04}' src='office'/>")).collect();
+    let told = world.get(ALICE, &format!("<req xmlns='{NF}:sd:1.0' id='r1' m='true'>{nodes}</req>"));
+    assert!(told[0].starts_with("alice result nf:resp") && told[0].contains("more=true"), "{}", told[0]);
+    assert!(told.len() > 1 && told[1..].iter().all(|line| !line.contains(" result ")), "{told:?}");
+}

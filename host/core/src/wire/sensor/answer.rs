@@ -119,7 +119,7 @@ mod tests {
     use super::super::{accepted, cancelled, data, done, refuse, split, started};
     use super::*;
     use crate::model::limits::READOUT_MESSAGE_BYTES;
-    use crate::model::{Decimal, FieldKinds, FieldValue, Quality, Value};
+    use crate::model::{Decimal, FieldKinds, FieldValue, Localization, Quality, Value};
 
     fn parse(element: &Element) -> Answer {
         Answer::parse(&String::from(element).parse().unwrap()).unwrap()
@@ -142,6 +142,7 @@ mod tests {
             kinds: FieldKinds::MOMENTARY,
             quality: Quality::AUTOMATIC_READOUT,
             controllable: false,
+            localization: Localization::default(),
         }
     }
 
@@ -310,7 +311,7 @@ mod tests {
     }
 
     fn any_field() -> impl Strategy<Value = FieldValue> {
-        (any_value(), "[^\\x00-\\x1f\u{fffe}\u{ffff}]{1,8}", 1..=63_u8, 1..16_384_u16, any::<bool>()).prop_map(
+        (any_value(), "[^\\x00-\\x1f\u{fffe}\u{ffff}]{1,8}", 1..=63_u16, 1..16_384_u16, any::<bool>()).prop_map(
             |(value, name, kinds, quality, controllable)| {
                 let is_quantity = matches!(value, Value::Decimal(_));
                 let is_member = matches!(value, Value::Member(_));
@@ -322,6 +323,7 @@ mod tests {
                     kinds: FieldKinds::from_bits_truncate(kinds),
                     quality: Quality::from_bits_truncate(quality),
                     controllable,
+                    localization: Localization::default(),
                 }
             },
         )

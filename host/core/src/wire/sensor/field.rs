@@ -5,33 +5,33 @@ use minidom::Element;
 use super::super::dialect::Profile;
 use super::super::lexical;
 use super::super::xml::{Tag, flag, text_of};
+use super::localization;
 use crate::model::{FieldKinds, FieldValue, Quality, Value, ValueType};
 
 /// Kinds: bit, long name, short name. The family's order.
-const KINDS: [(FieldKinds, &str, &str); 6] = [
+const KINDS: [(FieldKinds, &str, &str); 5] = [
     (FieldKinds::MOMENTARY, "momentary", "m"),
     (FieldKinds::IDENTITY, "identity", "i"),
     (FieldKinds::STATUS, "status", "s"),
     (FieldKinds::COMPUTED, "computed", "c"),
     (FieldKinds::PEAK, "peak", "p"),
-    (FieldKinds::HISTORICAL, "historical", "h"),
 ];
 
-/// Long names that mean a kind and are never written, except the last one of fields: the model does not say which period.
-const KINDS_READ: [(FieldKinds, &str); 10] = [
-    // COMPAT: the examples of XEP-0323 misspell it.
-    (FieldKinds::IDENTITY, "identification"),
-    (FieldKinds::HISTORICAL, "historicalSecond"),
-    (FieldKinds::HISTORICAL, "historicalMinute"),
-    (FieldKinds::HISTORICAL, "historicalHour"),
-    (FieldKinds::HISTORICAL, "historicalDay"),
-    (FieldKinds::HISTORICAL, "historicalWeek"),
-    (FieldKinds::HISTORICAL, "historicalMonth"),
-    (FieldKinds::HISTORICAL, "historicalQuarter"),
-    (FieldKinds::HISTORICAL, "historicalYear"),
-    (FieldKinds::HISTORICAL, HISTORICAL_OTHER),
+/// What is past, of any period, in requests; with short names also of values.
+const PAST: (&str, &str) = ("historical", "h");
+
+/// Long names of what is past, by period; short names have one for all.
+const PERIODS: [(FieldKinds, &str); 9] = [
+    (FieldKinds::HISTORICAL_SECOND, "historicalSecond"),
+    (FieldKinds::HISTORICAL_MINUTE, "historicalMinute"),
+    (FieldKinds::HISTORICAL_HOUR, "historicalHour"),
+    (FieldKinds::HISTORICAL_DAY, "historicalDay"),
+    (FieldKinds::HISTORICAL_WEEK, "historicalWeek"),
+    (FieldKinds::HISTORICAL_MONTH, "historicalMonth"),
+    (FieldKinds::HISTORICAL_QUARTER, "historicalQuarter"),
+    (FieldKinds::HISTORICAL_YEAR, "historicalYear"),
+    (FieldKinds::HISTORICAL, "historicalOther"),
 ];
-const HISTORICAL_OTHER: &str = "historicalOther";
 
 /// Quality: bit, long name, short name.
 const QUALITIES: [(Quality, &str, &str); 14] = [
@@ -71,14 +71,23 @@ const TIME_SPAN: &str = "timeSpan";
 /// What the type attribute of an enumeration says where its name is unknown; it must not be missing.
 const ENUMERATION_UNKNOWN: &str = "string";
 
-/// Kinds as an element names them; none where it names none.
-pub(crate) fn kinds_of(element: &Element, long: bool) -> FieldKinds {
+/// Kinds as an element names them; none where it names none. `past`: what it means to name no period.
+fn kinds_of(element: &Element, long: bool, past: FieldKinds) -> FieldKinds {
     if flag(element, "all") {
         return FieldKinds::all();
     }
-    let main = KINDS.iter().map(|(kind, long_name, short_name)| (*kind, if long { *long_name } else { *short_name }));
-    let others = KINDS_READ.iter().copied().filter(|_| long);
-    main.chain(others).filter(|(_, name)| flag(element, name)).map(|(kind, _)| kind).collect()
+    let name = |long_name, short_name| if long { long_name } else { short_name };
+    let main = KINDS.iter().map(|(kind, long_name, short_name)| (*kind, name(*long_name, *short_name)));
+    let periods = PERIODS.iter().copied().filter(|_| long);
+    // COMPAT: the examples of XEP-0323 misspell it.
+    let misspelt = long.then_some((FieldKinds::IDENTITY, "identification"));
+    let all = main.chain(periods).chain(misspelt).chain([(past, name(PAST.0, PAST.1))]);
+    all.filter(|(_, name)| flag(element, name)).map(|(kind, _)| kind).collect()
+}
+
+/// Kinds that a request or subscription names; whoever asks for what is past without a period asks for all of it.
+pub(crate) fn kinds_asked(element: &Element, long: bool) -> FieldKinds {
+    kinds_of(element, long, FieldKinds::PAST)
 }
 
 /// Writes the kinds of a request or subscription.
@@ -86,9 +95,22 @@ pub(crate) fn with_kinds_wanted(tag: Tag, kinds: FieldKinds, long: bool) -> Tag 
     if kinds.is_all() {
         return tag.flag("all", true);
     }
+    let tag = with_main_kinds(tag, kinds, long);
+    match (long, kinds.contains(FieldKinds::PAST)) {
+        (true, true) => tag.flag(PAST.0, true),
+        (true, false) => with_periods(tag, kinds),
+        (false, _) => tag.flag(PAST.1, kinds.intersects(FieldKinds::PAST)),
+    }
+}
+
+fn with_main_kinds(tag: Tag, kinds: FieldKinds, long: bool) -> Tag {
     KINDS.iter().fold(tag, |tag, (kind, long_name, short_name)| {
         tag.flag(if long { long_name } else { short_name }, kinds.contains(*kind))
     })
+}
+
+fn with_periods(tag: Tag, kinds: FieldKinds) -> Tag {
+    PERIODS.iter().fold(tag, |tag, (kind, name)| tag.flag(name, kinds.contains(*kind)))
 }
 
 /// Reads a field value; none: an element that is none. A text that its type cannot hold is kept as text, so that people still see it.
@@ -97,7 +119,7 @@ pub(super) fn parse(element: &Element, long: bool) -> Option<FieldValue> {
     let [name, value, unit, enumeration, controllable] =
         if long { ["name", "value", "unit", "dataType", "writable"] } else { ["n", "v", "u", "t", "ctr"] };
     let text = element.attr(value).unwrap_or_default();
-    let kinds = kinds_of(element, long);
+    let kinds = kinds_of(element, long, FieldKinds::HISTORICAL);
     Some(FieldValue {
         name: element.attr(name)?.to_owned(),
         value: lexical::parse(text, value_type).unwrap_or_else(|| Value::Text(text.to_owned())),
@@ -111,6 +133,7 @@ pub(super) fn parse(element: &Element, long: bool) -> Option<FieldValue> {
             .map(|(bit, ..)| *bit)
             .collect(),
         controllable: flag(element, controllable),
+        localization: localization::parse(element, long),
     })
 }
 
@@ -147,14 +170,11 @@ fn with_unit(tag: Tag, unit: &str, long: bool) -> Element {
 
 fn with_flags(tag: Tag, field: &FieldValue, long: bool) -> Tag {
     let quality = if field.quality.is_empty() { Quality::AUTOMATIC_READOUT } else { field.quality };
-    let tag = KINDS.iter().fold(tag, |tag, (kind, long_name, short_name)| {
-        let name = match (long, *kind) {
-            (true, FieldKinds::HISTORICAL) => HISTORICAL_OTHER,
-            (true, _) => long_name,
-            (false, _) => short_name,
-        };
-        tag.flag(name, field.kinds.contains(*kind))
-    });
+    let tag = with_main_kinds(localization::write(tag, &field.localization, long), field.kinds, long);
+    let tag = match long {
+        true => with_periods(tag, field.kinds),
+        false => tag.flag(PAST.1, field.kinds.intersects(FieldKinds::PAST)),
+    };
     let tag = QUALITIES.iter().fold(tag, |tag, (bit, l, s)| tag.flag(if long { l } else { s }, quality.contains(*bit)));
     tag.flag(if long { "writable" } else { "ctr" }, field.controllable)
 }
@@ -183,7 +203,7 @@ fn element_name(value_type: ValueType, long: bool) -> &'static str {
 mod tests {
     use super::super::super::dialect::Dialect;
     use super::*;
-    use crate::model::{Decimal, Timestamp};
+    use crate::model::{Decimal, Localization, Timestamp};
 
     fn field(value: Value) -> FieldValue {
         FieldValue {
@@ -194,6 +214,7 @@ mod tests {
             kinds: FieldKinds::MOMENTARY,
             quality: Quality::AUTOMATIC_READOUT,
             controllable: false,
+            localization: Localization::default(),
         }
     }
 
@@ -208,7 +229,9 @@ mod tests {
             for kinds in FieldKinds::all().iter() {
                 for quality in Quality::all().iter() {
                     let field = FieldValue { kinds, quality, controllable: true, ..field(Value::Boolean(true)) };
-                    assert_eq!(parse(&write(&field, dialect.into()), dialect.is_long()), Some(field));
+                    let read =
+                        FieldValue { kinds: if dialect.is_long() { kinds } else { kinds.coarse() }, ..field.clone() };
+                    assert_eq!(parse(&write(&field, dialect.into()), dialect.is_long()), Some(read));
                 }
             }
         }
@@ -228,7 +251,7 @@ mod tests {
         );
         assert_eq!(
             read(format!("<int xmlns='{ns}' name='N' value='1' historicalDay='true'/>")).kinds,
-            FieldKinds::HISTORICAL
+            FieldKinds::HISTORICAL_DAY
         );
         assert_eq!(read(format!("<int xmlns='{ns}' name='N' value='1'/>")).kinds, FieldKinds::MOMENTARY);
         assert_eq!(read(format!("<int xmlns='{ns}' name='N' value='many'/>")).value, Value::Text("many".to_owned()));

@@ -5,7 +5,7 @@ use minidom::Element;
 use super::super::dialect::Dialect;
 use super::super::stanza::StanzaFault;
 use super::super::xml::{Tag, node_of, tokens_of, with_node, with_tokens};
-use super::field::{kinds_of, with_kinds_wanted};
+use super::field::{kinds_asked, with_kinds_wanted};
 use super::write::refuse;
 use crate::model::limits::{NAME_BYTES_MAX, NAMES_PER_REQUEST_MAX};
 use crate::model::{FieldKinds, NodeReading, NodeRef, Timestamp, Tokens};
@@ -109,7 +109,7 @@ impl Read {
             let in_time = self.from.is_none_or(|from| reading.at >= from) && self.to.is_none_or(|to| reading.at <= to);
             reading.fields.retain(|field| {
                 in_time
-                    && field.kinds.intersects(self.kinds)
+                    && field.kinds.meets(self.kinds)
                     && (self.fields.is_empty() || self.fields.contains(&field.name))
             });
         }
@@ -155,7 +155,7 @@ pub(crate) fn node_tag(node: &NodeRef, dialect: Dialect, ns: &str) -> Tag {
 
 /// The kinds that are wanted; whoever wants none is taken to want what is measured now.
 pub(crate) fn kinds_wanted(payload: &Element, dialect: Dialect) -> FieldKinds {
-    let kinds = kinds_of(payload, dialect.is_long());
+    let kinds = kinds_asked(payload, dialect.is_long());
     if kinds.is_empty() { FieldKinds::MOMENTARY } else { kinds }
 }
 
@@ -193,7 +193,7 @@ mod tests {
 
     use super::super::super::stanza::Condition;
     use super::*;
-    use crate::model::{FieldValue, Quality, Value};
+    use crate::model::{FieldValue, Localization, Quality, Value};
 
     fn parse(xml: &str) -> Result<Request, StanzaFault> {
         let payload: Element = xml.parse().unwrap();
@@ -224,7 +224,7 @@ mod tests {
         let read = read(
             "<req xmlns='urn:xmpp:iot:sensordata' seqnr='7' momentary='1' historical='true'><node nodeId='m1'/></req>",
         );
-        assert_eq!((read.id.as_str(), read.kinds), ("7", FieldKinds::MOMENTARY | FieldKinds::HISTORICAL));
+        assert_eq!((read.id.as_str(), read.kinds), ("7", FieldKinds::MOMENTARY | FieldKinds::PAST));
         assert_eq!(read.nodes, [NodeRef::new("m1", "")]);
     }
 
@@ -278,6 +278,7 @@ mod tests {
             kinds,
             quality: Quality::empty(),
             controllable: false,
+            localization: Localization::default(),
         };
         let reading = |at, fields, errors| NodeReading { node: None, at: Timestamp(at), fields, errors };
         let read = Read {
@@ -308,7 +309,7 @@ mod tests {
             dialect in proptest::sample::select(&Dialect::ALL[..]),
             id in 0..i32::MAX,
             names in proptest::collection::vec("[^\\x00-\\x1f\u{fffe}\u{ffff}]{0,8}", 0..4),
-            kinds in 1..=63_u8,
+            kinds in 1..=31_u16,
             times in proptest::array::uniform3(proptest::option::of(0..4_000_000_000_000_000_i64)),
         ) {
             let [from, to, when] = times.map(|time| time.map(Timestamp));

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::super::form::{FormField, FormKind};
+use super::super::super::losses::is_lost;
 use super::super::super::stanza::Condition;
 use super::super::command::CommandKind;
 use super::super::node::{HealthState, MessageKind, NodeMessage, NodeParameter};
@@ -156,13 +157,13 @@ fn any_node() -> impl Strategy<Value = NodeInfo> {
         ][..],
     );
     let kind = proptest::sample::select(&[MessageKind::Error, MessageKind::Warning, MessageKind::Information][..]);
-    (proptest::array::uniform4(text()), state, kind, any::<[bool; 5]>(), 0..4_000_000_000_000_000_i64, any::<i64>())
+    (proptest::array::uniform4(text()), state, kind, any::<[bool; 6]>(), 0..4_000_000_000_000_000_i64, any::<i64>())
         .prop_map(
             |(
                 [id, other, name, node_type],
                 state,
                 kind,
-                [has_children, children_ordered, readable, controllable, has_commands],
+                [has_children, children_ordered, readable, controllable, has_commands, sniffable],
                 at,
                 digits,
             )| {
@@ -180,7 +181,7 @@ fn any_node() -> impl Strategy<Value = NodeInfo> {
                     readable,
                     controllable,
                     has_commands,
-                    sniffable: false,
+                    sniffable,
                     last_changed: Some(Timestamp(at)),
                     parameters: vec![NodeParameter {
                         id: other.clone(),
@@ -197,6 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn every_answer_is_read_as_it_was_written(dialect in proptest::sample::select(&Dialect::ALL[..]), node in any_node(), name in "[a-z<&]{0,8}") {
+        let node = NodeInfo { sniffable: node.sniffable && !is_lost("concentrator.node.sniffable", dialect), ..node };
         let source = DataSource { id: name.clone(), name: name.clone(), has_children: node.readable, last_changed: node.last_changed };
         for (operation, given) in dialogue(node, source, name) {
             prop_assert_eq!(reread(answer(&request(dialect, operation), &given)), Ok(given));

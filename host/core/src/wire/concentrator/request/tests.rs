@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::super::form::{Form, FormField, FormKind};
+use super::super::super::losses::is_lost;
 use super::super::super::stanza::Condition;
 use super::*;
 use crate::model::{NodeRef, Timestamp};
@@ -112,8 +113,8 @@ proptest! {
             tokens in "[a-z ]{0,8}", page in proptest::option::of((0..9_usize).prop_map(|max| Page { max: Some(max), after: None, before: None })),
     ) {
         let operation = match operation {
-            Operation::Subscribe { source, since, detail, events, .. } if dialect.is_long() => Operation::Subscribe { source, ttl_s: None, since, detail, events },
-            Operation::AbortQuery { of, query, .. } if dialect.is_long() => Operation::AbortQuery { of, command: String::new(), query },
+            Operation::Subscribe { source, since, detail, events, .. } if is_lost("concentrator.request.subscribe.ttl", dialect) => Operation::Subscribe { source, ttl_s: None, since, detail, events },
+            Operation::AbortQuery { of, query, .. } if is_lost("concentrator.request.abort.command", dialect) => Operation::AbortQuery { of, command: String::new(), query },
             other => other,
         };
         let tokens = Tokens { service: "a b".to_owned(), device: String::new(), user: tokens };
