@@ -18,6 +18,8 @@ mod federation;
 mod flood;
 #[path = "e2e/foreign.rs"]
 mod foreign;
+#[path = "e2e/hostile.rs"]
+mod hostile;
 #[path = "e2e/http.rs"]
 mod http;
 #[path = "e2e/local.rs"]

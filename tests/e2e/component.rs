@@ -1,5 +1,7 @@
 //! A domain of our own on servers that know nothing of us: every node is a thing with its own address, and nothing is lost over a crash.
 
+use std::collections::BTreeSet;
+
 use tombolo_dev::broker::Broker;
 use tombolo_dev::{Outcome, place};
 use tombolo_tests::ejabberd::{Ejabberd, Settings};
@@ -154,6 +156,66 @@ nodes = ["home/*"]
         }
         alice.wait_stanza(mark, |stanza| values_in(stanza, "e1", "Count").contains(&"40".into())).expect("the last");
     }
+}
+
+/// What the counter's device publishes while its server is killed, each with a promise.
+const READINGS: u32 = 1500;
+
+impl<S: Server> Stage<S> {
+    /// Kills the server in the middle of a stream of readings; gives how many came twice.
+    fn loses_nothing(&mut self, service: &tombolo_dev::process::Process) -> usize {
+        self.warm();
+        let alice = self.alice();
+        let subscribe = format!(
+            "<iq type='set' id='s1' to='counter.home@{COMPONENT}'><subscribe xmlns='urn:nf:iot:events:1.0' id='e1' m='true'/></iq>"
+        );
+        assert!(alice.exchange("s1", &subscribe).unwrap().contains("accepted"));
+        let mark = alice.mark();
+        let mut device = self.broker.publisher("load/counter", false).unwrap();
+        let mut publish = |range: std::ops::RangeInclusive<u32>| {
+            range.for_each(|number| device.write_line(&number.to_string()).unwrap());
+        };
+        publish(1..=READINGS / 3);
+        let has = |stanza: &str, number: u32| values_in(stanza, "e1", "Count").contains(&number.to_string());
+        // Under load: some have arrived, more are on their way.
+        alice.wait_stanza(mark, |stanza| has(stanza, READINGS / 30)).expect("the first");
+        let log = service.lines.count();
+        publish(READINGS / 3 + 1..=READINGS * 2 / 3);
+        self.server.crash().unwrap();
+        publish(READINGS * 2 / 3 + 1..=READINGS);
+        service.expect_from(log, "xmpp online", SOON).unwrap();
+        // What the server could not keep for her comes again, later than the last.
+        let arrived = || -> Vec<u32> {
+            let stanzas = alice.stanzas(mark);
+            let values = stanzas.iter().flat_map(|stanza| values_in(stanza, "e1", "Count"));
+            values.filter_map(|value| value.parse().ok()).collect()
+        };
+        let mut next = READINGS;
+        loop {
+            let is_there = alice.wait_stanza_within(2 * SOON, mark, |stanza| has(stanza, next)).is_some();
+            let seen: BTreeSet<u32> = arrived().into_iter().collect();
+            let missing: Vec<u32> = (1..=READINGS).filter(|number| !seen.contains(number)).collect();
+            assert!(is_there, "{} of {READINGS} are missing, among them {next}", missing.len());
+            match missing.first() {
+                Some(first) => next = *first,
+                None => return arrived().len() - seen.len(),
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_that_was_promised_is_lost_when_prosody_is_killed_under_load() {
+    let mut stage = Stage::new(Prosody::start(&["alice"]).unwrap());
+    let service = stage.site.run_ready().unwrap();
+    println!("came twice: {}", stage.loses_nothing(&service));
+}
+
+#[test]
+fn nothing_that_was_promised_is_lost_when_ejabberd_is_killed_under_load() {
+    let mut stage = Stage::new(ejabberd());
+    let service = stage.site.run_ready().unwrap();
+    println!("came twice: {}", stage.loses_nothing(&service));
 }
 
 #[test]
