@@ -2,7 +2,7 @@
 
 use super::stage::{ME, PLANT, Stage, error};
 use crate::hub::{Mirror, MirrorWay};
-use crate::model::{FieldKinds, FieldValue, NodeReading, NodeRef, Quality, Timestamp, Value, limits};
+use crate::model::{FieldKinds, FieldValue, Localization, NodeReading, NodeRef, Quality, Timestamp, Value, limits};
 use crate::policy::Glob;
 use crate::wire::{Dialect, sensor};
 
@@ -17,7 +17,8 @@ fn service(node: &str) -> Mirror {
 fn value(name: &str, value: Value) -> FieldValue {
     let (unit, enumeration) = (String::new(), String::new());
     let (kinds, quality) = (FieldKinds::MOMENTARY, Quality::AUTOMATIC_READOUT);
-    FieldValue { name: name.into(), value, unit, enumeration, kinds, quality, controllable: true }
+    let localization = Localization::default();
+    FieldValue { name: name.into(), value, unit, enumeration, kinds, quality, controllable: true, localization }
 }
 
 /// A lamp that is on, with this level, at a second of ten o'clock.
