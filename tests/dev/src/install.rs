@@ -14,6 +14,8 @@ use crate::{Outcome, place, say};
 const SLIXMPP: &str = "slixmpp==1.17.0";
 /// The foreign oneM2M CSE, exactly.
 const ACME: &str = "acmecse==2026.5.3";
+/// The foreign UPnP control point, exactly.
+const UPNP: &str = "async-upnp-client==0.49.0";
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -29,8 +31,14 @@ const PACKAGES: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
-/// The same for tests only: a second server, and what two servers need to find each other in a network of a test's own.
-const MORE_PACKAGES: [(&str, &str); 2] = [("ejabberd", "ejabberdctl"), ("iproute2", "ip")];
+/// The same for tests only: a second server, what makes a network of a test's own, and UPnP devices that are only ever started in one.
+const MORE_PACKAGES: [(&str, &str); 5] = [
+    ("ejabberd", "ejabberdctl"),
+    ("iproute2", "ip"),
+    ("gupnp-tools", "gupnp-network-light"),
+    ("xvfb", "Xvfb"),
+    ("minidlna", "minidlnad"),
+];
 /// Prosody's resolver that reads `/etc/hosts`; a library, without a program that would show that it is there.
 const RESOLVER: &str = "lua-unbound";
 
@@ -43,7 +51,8 @@ pub fn for_demo() -> Outcome<()> {
 /// Installs what is missing for all tests.
 pub fn for_tests() -> Outcome<()> {
     let target = place::target()?;
-    let environments = [("venv", SLIXMPP), ("acme", ACME)].map(|(name, package)| (target.join(name), package));
+    let environments =
+        [("venv", SLIXMPP), ("acme", ACME), ("upnp", UPNP)].map(|(name, package)| (target.join(name), package));
     let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
     let mut more = missing(&MORE_PACKAGES);
     if !succeeds(Command::new("dpkg").args(["-s", RESOLVER])) {
