@@ -48,3 +48,5 @@ mod reload;
 mod secrets;
 #[path = "e2e/swap.rs"]
 mod swap;
+#[path = "e2e/upnp.rs"]
+mod upnp;

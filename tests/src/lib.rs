@@ -16,4 +16,5 @@ pub mod prosody;
 pub mod script;
 pub mod service;
 pub mod transcript;
+pub mod upnp;
 pub mod world;

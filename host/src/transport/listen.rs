@@ -132,7 +132,7 @@ async fn welcome(door: Arc<Door>, stream: TcpStream, from: std::net::SocketAddr,
     let peer = Peer { address: door.key.seal(bridge, from, identity.as_deref()), identity };
     match &door.use_ {
         Use::Requests(exchanges) => match Seat::take(&door, from.ip().to_canonical()) {
-            Some(_seat) => serve::connection(&door.slot, exchanges, stream, peer).await,
+            Some(_seat) => serve::connection(&door.slot, exchanges, stream, (peer, from.ip())).await,
             None => tracing::info!(bridge, endpoint, peer = %from, "HTTP connection refused: there are too many"),
         },
         Use::Streams => {

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -99,10 +100,15 @@ impl Drop for Waiting {
 }
 
 /// Serves one connection until it ends or the place is closed; then the request under way is still answered.
-pub(super) async fn connection(slot: &Slot, exchanges: &Arc<Exchanges>, stream: Box<dyn Stream>, peer: Peer) {
+pub(super) async fn connection(
+    slot: &Slot,
+    exchanges: &Arc<Exchanges>,
+    stream: Box<dyn Stream>,
+    (peer, from): (Peer, IpAddr),
+) {
     let service = service_fn(|request| {
         let peer = peer.clone();
-        async move { Ok::<_, Infallible>(answered(slot, exchanges, request, peer).await) }
+        async move { Ok::<_, Infallible>(answered(slot, exchanges, request, (peer, from)).await) }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -127,9 +133,9 @@ async fn answered(
     slot: &Slot,
     exchanges: &Arc<Exchanges>,
     request: Request<Incoming>,
-    peer: Peer,
+    (peer, from): (Peer, IpAddr),
 ) -> Response<Full<Bytes>> {
-    let call = match read(request).await {
+    let call = match read(request, from).await {
         Ok(call) => call,
         Err(status) => return refused(status),
     };
@@ -149,7 +155,7 @@ async fn answered(
     }
 }
 
-async fn read(request: Request<Incoming>) -> Result<HttpCall, StatusCode> {
+async fn read(request: Request<Incoming>, from: IpAddr) -> Result<HttpCall, StatusCode> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > limits::HTTP_SERVED_BODY_BYTES_MAX as u64 {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
@@ -161,13 +167,24 @@ async fn read(request: Request<Incoming>) -> Result<HttpCall, StatusCode> {
             true => StatusCode::PAYLOAD_TOO_LARGE,
             false => StatusCode::BAD_REQUEST,
         })?;
-    let headers = head.headers.iter();
+    // Whose request it is, is ours to say.
+    let headers = head.headers.iter().filter(|(name, _)| *name != FORWARDED);
+    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
     Ok(HttpCall {
         method: head.method.as_str().to_owned(),
         target: head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        headers: headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
+        headers: headers.chain([forwarded(from)]).collect(),
         body: body.to_bytes().to_vec(),
     })
+}
+
+/// Whom we take a request from, in the words of RFC 7239 §6: protocols that tell callbacks need to know.
+fn forwarded(from: IpAddr) -> (String, Vec<u8>) {
+    let text = match from.to_canonical() {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    };
+    (FORWARDED.as_str().to_owned(), text.into_bytes())
 }
 
 fn write(answer: HttpAnswer) -> Response<Full<Bytes>> {

@@ -17,6 +17,8 @@ const ACME: &str = "acmecse==2026.5.3";
 /// Device libraries of MQTT's conventions, exactly; in two environments, because they need different versions of one MQTT client.
 const DEVICES_1: &str = "pysparkplug==0.6.1 Homie4==0.4.0";
 const DEVICES_2: &str = "ha-mqtt-discoverable==0.26.0 ebus-sdk==0.27.0";
+/// The foreign UPnP control point, exactly.
+const UPNP: &str = "async-upnp-client==0.49.0";
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -32,8 +34,14 @@ const PACKAGES: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
-/// The same for tests only: a second server, and what two servers need to find each other in a network of a test's own.
-const MORE_PACKAGES: [(&str, &str); 2] = [("ejabberd", "ejabberdctl"), ("iproute2", "ip")];
+/// The same for tests only: a second server, what makes a network of a test's own, and UPnP devices that are only ever started in one.
+const MORE_PACKAGES: [(&str, &str); 5] = [
+    ("ejabberd", "ejabberdctl"),
+    ("iproute2", "ip"),
+    ("gupnp-tools", "gupnp-network-light"),
+    ("xvfb", "Xvfb"),
+    ("minidlna", "minidlnad"),
+];
 /// Prosody's resolver that reads `/etc/hosts`; a library, without a program that would show that it is there.
 const RESOLVER: &str = "lua-unbound";
 
@@ -46,7 +54,8 @@ pub fn for_demo() -> Outcome<()> {
 /// Installs what is missing for all tests.
 pub fn for_tests() -> Outcome<()> {
     let target = place::target()?;
-    let environments = [("venv", SLIXMPP), ("acme", ACME), ("devices-1", DEVICES_1), ("devices-2", DEVICES_2)];
+    let environments =
+        [("venv", SLIXMPP), ("acme", ACME), ("upnp", UPNP), ("devices-1", DEVICES_1), ("devices-2", DEVICES_2)];
     let environments = environments.map(|(name, packages)| (target.join(name), packages));
     let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
     let mut more = missing(&MORE_PACKAGES);

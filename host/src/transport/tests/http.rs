@@ -16,7 +16,8 @@ async fn serving(url: &str) -> Home {
 }
 
 fn call(method: &str, target: &str, body: &[u8]) -> HttpCall {
-    let headers = vec![("X-Test".to_owned(), b"\xe9".to_vec()), ("connection".to_owned(), b"close".to_vec())];
+    let pairs: [(&str, &[u8]); 3] = [("X-Test", b"\xe9"), ("connection", b"close"), ("Forwarded", b"for=192.0.2.9")];
+    let headers = pairs.map(|(name, value)| (name.to_owned(), value.to_vec())).to_vec();
     HttpCall { method: method.into(), target: target.into(), headers, body: body.to_vec() }
 }
 
@@ -32,6 +33,12 @@ async fn incoming(home: &mut Home) -> (RequestId, HttpCall) {
         Event::HttpIncoming { id, listener: 1, call, .. } => (id, call),
         other => panic!("{other:?}"),
     }
+}
+
+/// Whose request it is.
+fn forwarded(call: &HttpCall) -> Vec<String> {
+    let headers = call.headers.iter().filter(|(name, _)| name == "forwarded");
+    headers.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 fn answer(status: u16, body: &[u8]) -> HttpAnswer {
@@ -68,6 +75,7 @@ async fn requests_and_answers_go_both_ways_over_one_kept_connection() {
         );
         assert!(call.headers.contains(&("x-test".to_owned(), b"\xe9".to_vec())), "{:?}", call.headers);
         assert!(!call.headers.iter().any(|(name, _)| name == "connection"), "{:?}", call.headers);
+        assert_eq!(forwarded(&call), ["for=127.0.0.1"], "by us, whatever the client says");
         assert_eq!(
             (server.transport.counts()["home"].requests_in, client.transport.counts()["home"].requests_out),
             (1, 1)
