@@ -87,7 +87,7 @@ def sparkplug(port):
     def device_command(edge, message):
         for one in message.payload.metrics:
             say(one.name, one.value)
-            boiler.update([metric(one.name, psp.DataType.BOOLEAN, one.value)])
+            edge.update_device("boiler", [metric(one.name, psp.DataType.BOOLEAN, one.value)])
 
     boiler = psp.Device(
         "boiler",
@@ -100,7 +100,7 @@ def sparkplug(port):
     edge.connect(HOST, port=port)
     print("connected", flush=True)
     for line in sys.stdin:
-        boiler.update([metric("Temperature", psp.DataType.DOUBLE, float(line))])
+        edge.update_device("boiler", [metric("Temperature", psp.DataType.DOUBLE, float(line))])
     return edge.disconnect
 
 

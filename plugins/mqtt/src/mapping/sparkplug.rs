@@ -197,8 +197,10 @@ impl Edge {
 
     /// The death of an earlier session comes late and means nothing.
     fn die(&mut self, payload: &Payload<'_>, place: &mut Place<'_>, out: &mut Actions) {
-        let death = birth(payload);
-        if self.birth.is_some() && death.is_some() && self.birth != death {
+        // COMPAT: pysparkplug counts on before it says goodbye, so that its death is ahead of its birth; one that is behind is late.
+        if let (Some(birth), Some(death)) = (self.birth, birth(payload))
+            && low(Some(death.wrapping_sub(birth))) >= 128
+        {
             return;
         }
         self.is_born = false;

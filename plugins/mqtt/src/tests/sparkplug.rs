@@ -147,8 +147,11 @@ fn deaths_take_offline_and_only_their_own_session() {
     assert_eq!(bench.states(), []);
     tell(&mut bench, "plant/NDEATH/edge 1", None, &[metric("bdSeq", None, 4, varint(11, 3))]);
     assert_eq!(bench.states(), [NodeState::Offline, NodeState::Offline]);
-    tell(&mut bench, "plant/NBIRTH/edge 1", Some(0), &birth_of(4));
+    tell(&mut bench, "plant/NBIRTH/edge 1", Some(0), &birth_of(255));
     assert_eq!(bench.states(), [NodeState::Online], "its device has to be born again");
+    // A goodbye that counted on already, over the end of the numbers.
+    tell(&mut bench, "plant/NDEATH/edge 1", None, &[metric("bdSeq", None, 4, varint(11, 0))]);
+    assert_eq!(bench.states(), [NodeState::Offline]);
 }
 
 #[test]
