@@ -104,7 +104,7 @@ fn foreign_devices() {
 
 #[test]
 fn foreign_devices_are_found_switched_and_heard_over_a_swap() {
-    network::of_its_own("upnp::foreign_devices_are_found_switched_and_heard_over_a_swap", "", foreign_devices);
+    network::of_its_own("upnp::foreign_devices_are_found_switched_and_heard_over_a_swap", "", foreign_devices).unwrap();
 }
 
 fn foreign_control_point() {
@@ -114,7 +114,7 @@ fn foreign_control_point() {
     point.expect("found urn:schemas-upnp-org:device:BinaryLight:1", SOON).unwrap();
     point.expect("listens", SOON).unwrap();
     point.expect("event Status False", SOON).unwrap();
-    let mut switch = |point: &mut Process, word: &str, (command, state): (&str, &str)| {
+    let switch = |point: &mut Process, word: &str, (command, state): (&str, &str)| {
         let (asked, told) = (device.lines.count(), point.lines.count());
         point.write_line(word).unwrap();
         device.expect_from(asked, &format!("lamp/power/set {command}"), SOON).unwrap();
@@ -130,5 +130,5 @@ fn foreign_control_point() {
 #[test]
 fn a_foreign_control_point_switches_a_brokers_lamp_and_hears_it_over_a_swap() {
     let name = "upnp::a_foreign_control_point_switches_a_brokers_lamp_and_hears_it_over_a_swap";
-    network::of_its_own(name, "", foreign_control_point);
+    network::of_its_own(name, "", foreign_control_point).unwrap();
 }
