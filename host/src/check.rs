@@ -4,6 +4,7 @@ use crate::app::{complaints, trial, unlikely};
 use crate::config::{Bridge, Config, Xmpp};
 use crate::reload::plugin_files;
 use tombolo_core::hub::How;
+use tombolo_core::model::BareJid;
 use tombolo_core::policy::Policy;
 use tombolo_runtime::{Engine, EngineError};
 
@@ -73,10 +74,13 @@ fn unread(config: &Config) -> impl Iterator<Item = String> {
 fn unruled_mirrors(config: &Config) -> Vec<String> {
     let own = match &config.xmpp {
         Xmpp::Client(client) => client.jid.to_bare(),
-        Xmpp::Component(_) | Xmpp::Local(_) => return Vec::new(),
+        Xmpp::Component(component) => component.domain.clone(),
+        Xmpp::Local(_) => return Vec::new(),
     };
+    let is_component = matches!(config.xmpp, Xmpp::Component(_));
+    let is_own = |jid: &BareJid| *jid == own || (is_component && jid.domain() == own.domain());
     let policy = Policy::new(config.allow.clone());
-    let mirrors_own = |bridge: &Bridge| bridge.mirror.iter().any(|entry| entry.jid == own);
+    let mirrors_own = |bridge: &Bridge| bridge.mirror.iter().any(|entry| is_own(&entry.jid));
     let bridges = config.bridges.iter().filter(|(_, bridge)| mirrors_own(bridge) && !policy.knows(&own));
     let note = |name: &String| {
         format!("bridge {name} mirrors our own {own}, whom no [[allow]] rule names: it will be shown nothing")

@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     Roster,
     /// A node is to be made or changed, for this channel's publications.
     Node(u64),
+    /// A node that was there is to be changed, likewise.
+    NodeChange(u64),
     /// A room that we made is to be configured, or given up.
     RoomOpen(u64),
     /// Whether we are still in a room.
@@ -123,6 +125,7 @@ impl Hub {
     fn ask_ended(&mut self, purpose: Purpose, outcome: Answered, now: Timestamp) {
         match purpose {
             Purpose::Node(lane) => self.node_prepared(lane, &outcome, now),
+            Purpose::NodeChange(lane) => self.node_changed(lane, &outcome, now),
             Purpose::RoomOpen(room) => self.room_opened(room, &outcome, now),
             Purpose::RoomPing(room) => self.room_pinged(room, &outcome, now),
             Purpose::Roster => {

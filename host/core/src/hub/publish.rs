@@ -44,6 +44,8 @@ pub(super) struct Publisher {
     /// From parcel to lane.
     parcels: BTreeMap<u64, u64>,
     announced: presence::Announced,
+    /// Nodes of services that take no options with a publication; true: the node is as it must be.
+    optionless: BTreeMap<Channel, bool>,
     /// Whom we asked in this session to show us when they are there.
     asked: BTreeSet<BareJid>,
     pub(super) is_online: bool,
@@ -125,6 +127,7 @@ impl Hub {
         self.publisher.rules = rules.into_iter().map(Arc::new).collect();
         self.publisher.named.clear();
         self.publisher.paces.clear();
+        self.publisher.optionless.clear();
         let after = self.published_nodes();
         for (key, bridge, number) in before.iter().filter(|node| !after.contains(node)) {
             if self.subscriptions.of_node(*key) == 0 {

@@ -234,7 +234,7 @@ impl Hub {
         let Some((name, create)) = found.map(|(name, room)| (name.clone(), room.rule.create)) else { return };
         match outcome {
             Ok(_) if create => self.settled(&name, now),
-            Ok(_) => self.room_lost(&name, "is not there; write create = true to have it made", now),
+            Ok(_) => self.room_lost(&name, "is not there; a [[publish]] section with create = true makes it", now),
             Err(fault) => self.room_lost(&name, &format!("cannot be made: {}", fault.condition.as_str()), now),
         }
     }

@@ -104,6 +104,8 @@ pub enum Refusal {
     NoNode,
     /// The node is otherwise than the options say: change it.
     OtherConfig,
+    /// The service does not understand what is said of the node beside a publication: make it, or change it, by itself.
+    NoOptions,
     /// Nothing that we could do at once.
     Other,
 }
@@ -113,7 +115,10 @@ impl Refusal {
     pub fn of(fault: &StanzaFault) -> Self {
         let is_precondition =
             fault.application.as_deref().is_some_and(|about| about.is("precondition-not-met", ns::PUBSUB_ERRORS));
+        // COMPAT: ejabberd 23.01 knows no number of items there, and says so as a lack of resources.
+        let is_about_options = fault.text.as_deref().is_some_and(|text| text.contains(ns::PUBSUB_PUBLISH_OPTIONS));
         match fault.condition {
+            Condition::ResourceConstraint | Condition::BadRequest if is_about_options => Self::NoOptions,
             Condition::ItemNotFound => Self::NoNode,
             Condition::Conflict | Condition::NotAcceptable if is_precondition => Self::OtherConfig,
             _ => Self::Other,
@@ -251,6 +256,10 @@ mod tests {
         assert_eq!(fault(&format!("<item-not-found {stanzas}/>")), Refusal::NoNode);
         let precondition = "<precondition-not-met xmlns='http://jabber.org/protocol/pubsub#errors'/>";
         assert_eq!(fault(&format!("<conflict {stanzas}/>{precondition}")), Refusal::OtherConfig);
+        let ejabberd = format!(
+            "<resource-constraint {stanzas}/><text {stanzas}>Unknown field 'pubsub#max_items' of type 'http://jabber.org/protocol/pubsub#publish-options'</text>"
+        );
+        assert_eq!(fault(&ejabberd), Refusal::NoOptions);
         assert_eq!(fault(&format!("<conflict {stanzas}/>")), Refusal::Other);
         assert_eq!(fault(&format!("<forbidden {stanzas}/>")), Refusal::Other);
     }

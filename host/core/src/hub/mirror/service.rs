@@ -273,7 +273,9 @@ impl Hub {
         };
         service.under_way = service.under_way.saturating_sub(1);
         match (chore, outcome) {
-            (_, Err(fault)) if is_unreachable(&fault) => return self.lose_service(&jid, now),
+            (_, Err(fault)) if is_unreachable(&fault) || fault.condition == Condition::ResourceConstraint => {
+                return self.lose_service(&jid, now);
+            }
             (Chore::List(_), Ok(payload)) => self.nodes_listed(&jid, payload.as_ref(), now),
             (Chore::List(_), Err(_)) => {
                 self.say_once(&jid, "a service does not say which nodes it has");
@@ -304,7 +306,7 @@ impl Hub {
         self.do_chores(&jid, now);
     }
 
-    /// It does not answer: everything begins anew later.
+    /// It does not answer, or it or we have too much to do: everything begins anew later.
     fn lose_service(&mut self, jid: &BareJid, now: Timestamp) {
         let Some(service) = self.mirrors.services.get_mut(jid) else { return };
         service.forget();

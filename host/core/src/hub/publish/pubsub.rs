@@ -30,7 +30,9 @@ impl Hub {
         let How::Node { config, .. } = &rule.how else { return Err(NotNow) };
         // Without an id of ours, a repetition would be another item.
         let id = if config.max_items == 1 { CURRENT.to_owned() } else { format!("{number:x}") };
-        let publication = pubsub::publish(node, Some(&id), parcel.payload, Some(config));
+        let is_prepared = self.publisher.optionless.get(&channel) == Some(&true);
+        let options = (!is_prepared).then_some(config);
+        let publication = pubsub::publish(node, Some(&id), parcel.payload, options);
         self.send_as_us(request(service, &format!("p{number:x}"), true, publication));
         Ok(service.cloned())
     }
@@ -45,11 +47,16 @@ impl Hub {
     ) {
         let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
         lane.failed(now);
-        let rule = self.publisher.rule_of(&super::Channel::Node(service.cloned(), node.to_owned()));
+        let channel = super::Channel::Node(service.cloned(), node.to_owned());
+        let rule = self.publisher.rule_of(&channel);
         let How::Node { config, create, .. } = rule.as_ref().map_or(&How::Presence, |rule| &rule.how) else { return };
-        let mending = match pubsub::Refusal::of(fault) {
-            pubsub::Refusal::NoNode if *create => Some(pubsub::create(node, config)),
-            pubsub::Refusal::OtherConfig => Some(pubsub::configure(node, config)),
+        let refusal = pubsub::Refusal::of(fault);
+        if refusal == pubsub::Refusal::NoOptions {
+            self.publisher.optionless.insert(channel, false);
+        }
+        let mending = match refusal {
+            pubsub::Refusal::NoNode | pubsub::Refusal::NoOptions if *create => Some(pubsub::create(node, config)),
+            pubsub::Refusal::OtherConfig | pubsub::Refusal::NoOptions => Some(pubsub::configure(node, config)),
             pubsub::Refusal::NoNode | pubsub::Refusal::Other => None,
         };
         match mending {
@@ -61,16 +68,40 @@ impl Hub {
 
     /// A node was made or changed, or not.
     pub(in crate::hub) fn node_prepared(&mut self, lane_number: u64, outcome: &Answered, now: Timestamp) {
-        match outcome {
-            // Somebody else made it meanwhile.
-            Err(fault) if fault.condition != Condition::Conflict => self.trouble(lane_number, why(fault)),
-            _ => {
-                if let Some(lane) = self.publisher.lanes.get_mut(&lane_number) {
-                    lane.reopen();
+        let channel = self.publisher.lanes.get(&lane_number).map(|lane| lane.channel.clone());
+        let is_optionless = channel.as_ref().is_some_and(|channel| self.publisher.optionless.contains_key(channel));
+        match (outcome, channel) {
+            // It is there: that it is as it must be cannot be said with the publication.
+            (Err(fault), Some(super::Channel::Node(service, node)))
+                if is_optionless && fault.condition == Condition::Conflict =>
+            {
+                let rule = self.publisher.rule_of(&super::Channel::Node(service.clone(), node.clone()));
+                if let Some(How::Node { config, .. }) = rule.as_ref().map(|rule| &rule.how) {
+                    let payload = pubsub::configure(&node, config);
+                    self.ask_peer(service.as_ref(), true, payload, Purpose::NodeChange(lane_number), now);
                 }
-                self.pump(lane_number, now);
             }
+            // Somebody else made it meanwhile.
+            (Err(fault), _) if fault.condition != Condition::Conflict => self.trouble(lane_number, why(fault)),
+            _ => self.node_ready(lane_number, now),
         }
+    }
+
+    /// A node that was there was changed, or not.
+    pub(in crate::hub) fn node_changed(&mut self, lane_number: u64, outcome: &Answered, now: Timestamp) {
+        match outcome {
+            Err(fault) => self.trouble(lane_number, why(fault)),
+            Ok(_) => self.node_ready(lane_number, now),
+        }
+    }
+
+    fn node_ready(&mut self, lane_number: u64, now: Timestamp) {
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        lane.reopen();
+        if let Some(is_prepared) = self.publisher.optionless.get_mut(&lane.channel) {
+            *is_prepared = true;
+        }
+        self.pump(lane_number, now);
     }
 }
 
