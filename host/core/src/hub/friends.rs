@@ -304,7 +304,7 @@ impl Hub {
     /// What we sent came back. Who is not there is away, and may come back; who refuses is left alone. What was promised is not lost.
     pub(super) fn bounced(&mut self, from: &Peer, id: &str, fault: &StanzaFault, now: Timestamp) {
         match fault.condition {
-            _ if fault.kind == FaultKind::Wait => {}
+            _ if fault.kind == FaultKind::Wait => self.pause_giving(&from.bare(), now),
             Condition::RecipientUnavailable
             | Condition::ServiceUnavailable
             | Condition::RemoteServerNotFound

@@ -24,6 +24,8 @@ use crate::wire::stanza;
 pub(super) struct Held {
     messages: BTreeMap<u64, Message>,
     accounts: BTreeMap<BareJid, BTreeSet<u64>>,
+    /// Whose server said to wait, and until when we do.
+    paused: BTreeMap<BareJid, Timestamp>,
     /// Given up for want of room and not told yet.
     displaced: usize,
     timer: Option<Timestamp>,
@@ -71,8 +73,30 @@ impl Hub {
             return false;
         }
         self.hold(&to, payload, now);
-        self.give_held(&to.bare());
+        if !self.held.paused.contains_key(&to.bare()) {
+            self.give_held(&to.bare());
+        }
         true
+    }
+
+    /// Its server has no room for now: what comes back is not sent again at once, or it would go back and forth.
+    pub(super) fn pause_giving(&mut self, account: &BareJid, now: Timestamp) {
+        if self.held.paused.len() < limits::HELD_READINGS_MAX {
+            let until = now.plus_ms(limits::RETURNED_WAIT_MS);
+            let until = *self.held.paused.entry(account.clone()).or_insert(until);
+            self.held_timer(until);
+        }
+    }
+
+    fn end_pauses(&mut self, now: Timestamp) {
+        let (over, paused) = std::mem::take(&mut self.held.paused).into_iter().partition(|(_, until)| *until <= now);
+        self.held.paused = paused;
+        for account in BTreeMap::into_keys(over) {
+            self.give_held(&account);
+        }
+        if let Some(next) = self.held.paused.values().min().copied() {
+            self.held_timer(next);
+        }
     }
 
     /// Holds a message of readings; gives its item.
@@ -154,6 +178,7 @@ impl Hub {
     /// Nobody came for these. Before the first session nobody could.
     pub(super) fn held_too_long(&mut self, now: Timestamp) {
         self.held.timer = None;
+        self.end_pauses(now);
         let can_come = self.config.me.is_some();
         let late = self.held.messages.iter().filter(|(_, message)| can_come && message.until <= now);
         let late: Vec<u64> = late.map(|(item, _)| *item).collect();

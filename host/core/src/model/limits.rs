@@ -144,6 +144,8 @@ pub const HELD_READINGS_PER_ACCOUNT_MAX: usize = 10_000;
 pub const HELD_READINGS_MAX: usize = 20_000;
 /// How long such a reading waits, in milliseconds: as long as a subscriber may be away.
 pub const HELD_READING_MS_MAX: u64 = SUBSCRIBER_AWAY_MS_MAX;
+/// How long nothing is sent again to an account whose server said to wait, in milliseconds: a full store for who is offline says so.
+pub const RETURNED_WAIT_MS: u64 = 5_000;
 /// How soon it is said that readings are given up because there are too many, in milliseconds: once for many.
 pub const GIVEN_UP_TOLD_MS: u64 = 5_000;
 /// Stanzas that the server has and that are remembered, in case they come back: what a server keeps for a client that vanished.

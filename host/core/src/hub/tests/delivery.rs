@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::hub::Output;
-use crate::model::{Action, FullJid};
+use crate::model::{Action, FullJid, limits};
 use crate::policy::Policy;
 use crate::wire::stanza::{self, StanzaFault};
 
@@ -88,6 +88,25 @@ fn online(world: &mut World, contacts: &str) -> Vec<String> {
 }
 
 const FRIEND: &str = "<item jid='alice@example.org' subscription='both'/>";
+
+#[test]
+fn what_a_server_sends_back_for_want_of_room_is_sent_again_after_a_while_and_not_at_once() {
+    let mut world = subscribed();
+    assert_eq!(promised(&mut world, "1.0"), [news("s1", "1.0")]);
+    let item = *world.items.last().unwrap();
+    bounce(&mut world, ALICE, &format!("t{item:x}"), "wait", "resource-constraint");
+    let payload = format!(
+        "<resp xmlns='urn:nf:iot:sd:1.0' id='s1'>{}<ts v='2025-03-01T10:00:00Z'><q n='temperature' v='1.0' u='°C' m='true'/></ts></nd></resp>",
+        ND.replace("/>", ">")
+    );
+    let sent = stanza::message(Some(&ALICE.parse().unwrap()), "t1", payload.parse().unwrap());
+    world.hub.handle_returned(&ALICE.parse().unwrap(), &sent, world.now);
+    assert_eq!(world.drain(), [format!("hold {}", news("s1", "1.0"))]);
+    world.now = world.now.plus_ms(limits::RETURNED_WAIT_MS);
+    world.hub.handle_timeout(world.now);
+    assert_eq!(world.drain()[..1], [news("s1", "1.0")]);
+    assert_eq!(world.hub.things().held, 0);
+}
 
 #[test]
 fn a_promised_reading_for_who_is_away_is_stored_and_given_when_it_is_back() {
