@@ -16,6 +16,7 @@ const AREAS: &[&str] = &[
     "discovery",
     "events",
     "http",
+    "mirror",
     "patterns",
     "queues",
     "sensor",
@@ -117,7 +118,9 @@ fn table() -> (String, Vec<String>) {
             let name = format!("{area_name}/{stem}");
             cells_of(&text, &name, &mut cells);
             let requirement = text.lines().next().unwrap_or_default().trim_start_matches("# ").replace('|', "\\|");
-            writeln!(requirements, "| {requirement} | [{stem}]({name}.script) |").unwrap();
+            let [prosody, ejabberd] =
+                ["prosody", "ejabberd"].map(|server| script::live::excuse(&text, server).unwrap_or("yes"));
+            writeln!(requirements, "| {requirement} | [{stem}]({name}.script) | {prosody} | {ejabberd} |").unwrap();
         }
     }
     let mut out = String::from(
@@ -144,7 +147,12 @@ fn table() -> (String, Vec<String>) {
             out.push('\n');
         }
     }
-    write!(out, "\n## Requirements\n\n| requirement | dialogue |\n|---|---|\n{requirements}").unwrap();
+    write!(
+        out,
+        "\n## Requirements\n\nEach runs in process; over which server it also goes, or why not.\n\n\
+         | requirement | dialogue | Prosody | ejabberd |\n|---|---|---|---|\n{requirements}"
+    )
+    .unwrap();
     (out, missing)
 }
 
@@ -186,6 +194,11 @@ fn events() {
 #[test]
 fn http() {
     run("http");
+}
+
+#[test]
+fn mirror() {
+    run("mirror");
 }
 
 #[test]

@@ -8,12 +8,22 @@
 mod commands;
 #[path = "e2e/component.rs"]
 mod component;
+#[path = "e2e/conventions.rs"]
+mod conventions;
+#[path = "e2e/dialogues.rs"]
+mod dialogues;
 #[path = "e2e/doors.rs"]
 mod doors;
+#[path = "e2e/federation.rs"]
+mod federation;
 #[path = "e2e/flood.rs"]
 mod flood;
 #[path = "e2e/foreign.rs"]
 mod foreign;
+#[path = "e2e/heard.rs"]
+mod heard;
+#[path = "e2e/hostile.rs"]
+mod hostile;
 #[path = "e2e/http.rs"]
 mod http;
 #[path = "e2e/local.rs"]

@@ -5,12 +5,16 @@
 
 #[path = "fuzz/filter.rs"]
 mod filter;
+#[path = "fuzz/lwm2m.rs"]
+mod lwm2m;
 #[path = "fuzz/mqtt.rs"]
 mod mqtt;
 #[path = "fuzz/onem2m.rs"]
 mod onem2m;
 #[path = "fuzz/shells.rs"]
 mod shells;
+#[path = "fuzz/upnp.rs"]
+mod upnp;
 #[path = "fuzz/wire.rs"]
 mod wire;
 
@@ -28,13 +32,25 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("control", wire::control),
     ("form", wire::form),
     ("concentrator", wire::concentrator),
+    ("lwm2m_coap", lwm2m::coap),
+    ("lwm2m_link", lwm2m::link),
+    ("lwm2m_senml", lwm2m::senml),
+    ("lwm2m_tlv", lwm2m::tlv),
     ("mqtt_bytes", mqtt::bytes),
     ("mqtt_messages", mqtt::messages),
     ("mqtt_settings", mqtt::settings),
     ("onem2m_answers", onem2m::answers),
     ("onem2m_notifications", onem2m::notifications),
     ("onem2m_settings", onem2m::settings),
+    ("mqtt_conventions", mqtt::conventions),
+    ("mqtt_sparkplug", mqtt::sparkplug),
     ("thermometer_bytes", mqtt::thermometer),
+    ("upnp_ssdp", upnp::ssdp),
+    ("upnp_description", upnp::description),
+    ("upnp_scpd", upnp::scpd),
+    ("upnp_soap", upnp::soap),
+    ("upnp_gena", upnp::gena),
+    ("upnp_control", upnp::control),
     ("config", shells::config),
     ("component", shells::component),
     ("transcript", shells::transcript),
@@ -149,4 +165,4 @@ macro_rules! replays {
     };
 }
 
-replays!(filter stanza lexical sensor control form concentrator mqtt_bytes mqtt_messages mqtt_settings onem2m_answers onem2m_notifications onem2m_settings thermometer_bytes config component transcript);
+replays!(filter stanza lexical sensor control form concentrator lwm2m_coap lwm2m_link lwm2m_senml lwm2m_tlv mqtt_bytes mqtt_messages mqtt_settings mqtt_conventions mqtt_sparkplug onem2m_answers onem2m_notifications onem2m_settings upnp_ssdp upnp_description upnp_scpd upnp_soap upnp_gena upnp_control thermometer_bytes config component transcript);

@@ -6,12 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use tombolo_dev::place;
+use tombolo_lwm2m::Lwm2m;
 use tombolo_mqtt::Mqtt;
 use tombolo_onem2m::OneM2m;
 use tombolo_runtime::{Engine, Program};
 use tombolo_tests::native::program;
 use tombolo_tests::transcript::{check, record};
 use tombolo_thermometer::Thermometer;
+use tombolo_upnp::Upnp;
 
 fn of(plugin: &str) -> Vec<PathBuf> {
     let directory = place::root().join("plugins").join(plugin).join("transcripts");
@@ -48,6 +50,16 @@ async fn as_wasm(plugin: &str) {
 }
 
 #[tokio::test]
+async fn lwm2m_natively() {
+    native("lwm2m", &program::<Lwm2m>("native")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lwm2m_as_wasm() {
+    as_wasm("lwm2m").await;
+}
+
+#[tokio::test]
 async fn mqtt_natively() {
     native("mqtt", &program::<Mqtt>("native")).await;
 }
@@ -75,4 +87,14 @@ async fn thermometer_natively() {
 #[tokio::test(flavor = "multi_thread")]
 async fn thermometer_as_wasm() {
     as_wasm("thermometer").await;
+}
+
+#[tokio::test]
+async fn upnp_natively() {
+    native("upnp", &program::<Upnp>("native")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upnp_as_wasm() {
+    as_wasm("upnp").await;
 }

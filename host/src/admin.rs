@@ -132,7 +132,8 @@ pub struct MirrorStatus {
     /// Who.
     pub jid: String,
     /// `present`, `met` while it is being looked at, `away`, `refused` where it does not let us see it, `unsuitable` where it speaks
-    /// nothing that we know.
+    /// nothing that we know; of a service also `waiting` for somebody's consent and `absent` where nodes are not there, of a room `anonymous`
+    /// where nobody in it is believed.
     pub state: String,
     /// How many things the bridge is shown.
     pub things: usize,

@@ -283,7 +283,6 @@ impl App {
                 Output::Trouble { about, reason: None } => tracing::info!(about, "publication works again"),
                 Output::Http { id, target, ca, call, timeout_ms } => self.fetch(id, (target, ca), call, timeout_ms),
                 Output::HttpReply { id, answer } => self.reply(id, answer),
-                Output::Manage { bridge, id, what } => self.manage(&bridge, id, what),
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }

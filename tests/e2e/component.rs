@@ -156,6 +156,60 @@ nodes = ["home/*"]
     }
 }
 
+/// What the counter's device publishes while its server is killed, each with a promise.
+const READINGS: u32 = 1500;
+
+impl<S: Server> Stage<S> {
+    /// Kills the server in the middle of a stream of readings; gives how many came twice.
+    fn loses_nothing(&mut self, service: &tombolo_dev::process::Process) -> usize {
+        self.warm();
+        let alice = self.alice();
+        let subscribe = format!(
+            "<iq type='set' id='s1' to='counter.home@{COMPONENT}'><subscribe xmlns='urn:nf:iot:events:1.0' id='e1' m='true'/></iq>"
+        );
+        assert!(alice.exchange("s1", &subscribe).unwrap().contains("accepted"));
+        let mark = alice.mark();
+        let mut device = self.broker.publisher("load/counter", false).unwrap();
+        let mut publish = |range: std::ops::RangeInclusive<u32>| {
+            range.for_each(|number| device.write_line(&number.to_string()).unwrap());
+        };
+        publish(1..=READINGS / 3);
+        let has = |stanza: &str, number: u32| values_in(stanza, "e1", "Count").contains(&number.to_string());
+        // Under load: some have arrived, more are on their way.
+        alice.wait_stanza(mark, |stanza| has(stanza, READINGS / 30)).expect("the first");
+        let log = service.lines.count();
+        publish(READINGS / 3 + 1..=READINGS * 2 / 3);
+        self.server.crash().unwrap();
+        publish(READINGS * 2 / 3 + 1..=READINGS);
+        service.expect_from(log, "xmpp online", SOON).unwrap();
+        alice.wait_stanza_within(2 * SOON, mark, |stanza| has(stanza, READINGS)).expect("the last");
+        let mut seen: Vec<u32> = Vec::new();
+        for stanza in alice.stanzas(mark) {
+            seen.extend(values_in(&stanza, "e1", "Count").iter().filter_map(|value| value.parse::<u32>().ok()));
+        }
+        let came = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        let missing: Vec<u32> = (1..=READINGS).filter(|number| seen.binary_search(number).is_err()).collect();
+        assert!(missing.is_empty(), "{} of {READINGS} are missing: {missing:?}", missing.len());
+        came - seen.len()
+    }
+}
+
+#[test]
+fn nothing_that_was_promised_is_lost_when_prosody_is_killed_under_load() {
+    let mut stage = Stage::new(Prosody::start(&["alice"]).unwrap());
+    let service = stage.site.run_ready().unwrap();
+    println!("came twice: {}", stage.loses_nothing(&service));
+}
+
+#[test]
+fn nothing_that_was_promised_is_lost_when_ejabberd_is_killed_under_load() {
+    let mut stage = Stage::new(ejabberd());
+    let service = stage.site.run_ready().unwrap();
+    println!("came twice: {}", stage.loses_nothing(&service));
+}
+
 #[test]
 fn prosody_shows_every_node_as_a_thing_of_its_own() {
     let stage = Stage::new(Prosody::start(&["alice"]).unwrap());
@@ -198,6 +252,6 @@ fn a_wrong_secret_is_said_and_tried_again() {
 }
 
 fn ejabberd() -> Ejabberd {
-    let component = Some(COMPONENT);
-    Ejabberd::start(Settings { domain: DOMAIN, accounts: &["alice"], component, ..Settings::default() }).unwrap()
+    let components = &[COMPONENT];
+    Ejabberd::start(Settings { domain: DOMAIN, accounts: &["alice"], components, ..Settings::default() }).unwrap()
 }

@@ -7,6 +7,16 @@ use tombolo_thermometer::Thermometer;
 
 const SETTINGS: &str = r#"{"version":"3.1.1","client_id":"f","devices":[{"node":"r/{room}","fields":[
     {"name":"T","topic":"r/{room}","pointer":"/t","type":"quantity"},{"name":"X","topic":"x/{room}","template":"{{ value | float }}"}]}]}"#;
+const CONVENTIONS: &str = r#"{"version":"3.1.1","client_id":"f","max_nodes":50,
+    "conventions":["homeassistant","zigbee2mqtt","tasmota","shelly","homie","sparkplug"]}"#;
+const SPARKPLUG: [&str; 6] = [
+    "spBv1.0/g/NBIRTH/e",
+    "spBv1.0/g/NDATA/e",
+    "spBv1.0/g/NDEATH/e",
+    "spBv1.0/g/DBIRTH/e/d",
+    "spBv1.0/g/DDATA/e/d",
+    "spBv1.0/g/DDEATH/e/d",
+];
 /// MQTT 3.1.1: accepted, no session.
 const CONNACK: &[u8] = &[0x20, 2, 0, 0];
 
@@ -47,6 +57,35 @@ pub(crate) fn messages(bytes: &[u8]) {
     let state = harness.mapper.carry_over();
     let again = harness.swap(&[connection], &[]).expect("a state of its own can always be read");
     assert_eq!(again.mapper.carry_over().version, state.version);
+}
+
+/// The same for devices of every convention, with a swap after each message: what is kept of them can be read again.
+pub(crate) fn conventions(bytes: &[u8]) {
+    let Some((mut harness, connection)) = connected(CONVENTIONS) else { return };
+    harness.data(connection, CONNACK);
+    for line in bytes.split(|byte| *byte == b'\n').take(64) {
+        let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let (topic, payload) = line.split_at(end);
+        harness.data(connection, publish(topic, payload.get(1..).unwrap_or_default()));
+    }
+    harness = harness.swap(&[connection], &[]).expect("a state of its own can always be read");
+    harness.advance(60_000);
+}
+
+/// Messages of Sparkplug B: a byte for the topic, two for the length, the payload.
+pub(crate) fn sparkplug(bytes: &[u8]) {
+    let Some((mut harness, connection)) = connected(CONVENTIONS) else { return };
+    harness.data(connection, CONNACK);
+    let mut rest = bytes;
+    while let [verb, high, low, after @ ..] = rest {
+        let length = (usize::from(*high) << 8 | usize::from(*low)).min(after.len());
+        let (payload, next) = after.split_at(length);
+        let topic = SPARKPLUG[usize::from(*verb) % SPARKPLUG.len()];
+        harness.data(connection, publish(topic.as_bytes(), payload));
+        rest = next;
+    }
+    harness = harness.swap(&[connection], &[]).expect("a state of its own can always be read");
+    harness.advance(60_000);
 }
 
 /// QoS 0.

@@ -16,17 +16,22 @@ use crate::prosody::{PASSWORD, certificate};
 /// How long a server may take to listen; on a loaded machine it takes half a minute.
 const UP_WITHIN: Duration = Duration::from_secs(120);
 
+/// Who is to have an account.
+const ACCOUNTS: &str = "accounts.terms";
+
 /// What a server shall be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings<'a> {
     /// Its domain; `.localhost` resolves nowhere.
     pub domain: &'a str,
-    /// Local parts; everybody's password is [`PASSWORD`].
+    /// Further domains of accounts.
+    pub domains: &'a [&'a str],
+    /// Local parts, or with a further domain `LOCAL@DOMAIN`; everybody's password is [`PASSWORD`].
     pub accounts: &'a [&'a str],
-    /// A component's domain; its secret is [`PASSWORD`].
-    pub component: Option<&'a str>,
-    /// Whether it listens for other servers.
-    pub s2s: bool,
+    /// Domains of components; their secret is [`PASSWORD`].
+    pub components: &'a [&'a str],
+    /// Where it listens for other servers, at port 5269, with dialback.
+    pub s2s: Option<&'a str>,
     /// Lines added to its configuration.
     pub lines: &'a str,
 }
@@ -37,13 +42,9 @@ pub struct Ejabberd {
     pub port: u16,
     /// For the component.
     pub component_port: u16,
-    /// For other servers.
-    pub s2s_port: u16,
     /// The trust anchor, PEM.
     pub ca: PathBuf,
     process: Process,
-    accounts: Vec<String>,
-    domain: String,
     scratch: Scratch,
 }
 
@@ -55,13 +56,12 @@ impl Ejabberd {
         let both = ["server.pem", "server.key"].map(|file| std::fs::read_to_string(scratch.path().join(file)));
         let [certificate, key] = both;
         std::fs::write(scratch.path().join("both.pem"), certificate? + &key?)?;
-        let (port, component_port, s2s_port) = (free_port()?, free_port()?, free_port()?);
-        let text = configuration(scratch.path(), settings, [port, component_port, s2s_port])?;
+        let (port, component_port) = (free_port()?, free_port()?);
+        let text = configuration(scratch.path(), settings, [port, component_port])?;
         std::fs::write(scratch.path().join("ejabberd.yml"), text)?;
-        let accounts: Vec<String> = settings.accounts.iter().map(|account| (*account).to_owned()).collect();
-        let process = launch(scratch.path(), settings.domain, &accounts)?;
-        let domain = settings.domain.to_owned();
-        Ok(Self { port, component_port, s2s_port, ca, process, accounts, domain, scratch })
+        std::fs::write(scratch.path().join(ACCOUNTS), accounts(settings)?)?;
+        let process = launch(scratch.path())?;
+        Ok(Self { port, component_port, ca, process, scratch })
     }
 
     /// Kills it as a crash would.
@@ -71,7 +71,7 @@ impl Ejabberd {
 
     /// Starts it again on the same ports, with what it had on disk.
     pub fn start_again(&mut self) -> Outcome<()> {
-        self.process = launch(self.scratch.path(), &self.domain, &self.accounts)?;
+        self.process = launch(self.scratch.path())?;
         Ok(())
     }
 
@@ -81,14 +81,25 @@ impl Ejabberd {
     }
 }
 
+/// As Erlang reads them.
+fn accounts(settings: Settings<'_>) -> Outcome<String> {
+    let mut text = String::new();
+    for account in settings.accounts {
+        let (account, domain) = account.split_once('@').unwrap_or((account, settings.domain));
+        writeln!(text, "{{<<\"{account}\">>, <<\"{domain}\">>, <<\"{PASSWORD}\">>}}.")?;
+    }
+    Ok(text)
+}
+
 /// ejabberd's own starter insists on a system user and a node name; the program beneath it does not.
-fn launch(directory: &Path, domain: &str, accounts: &[String]) -> Outcome<Process> {
+fn launch(directory: &Path) -> Outcome<Process> {
     find("ejabberdctl").ok_or("ejabberd is not installed; `cargo verify` installs it")?;
     let program = find("erl").ok_or("erl, which comes with ejabberd, is not installed")?;
-    let mut registering = String::new();
-    for account in accounts {
-        write!(registering, "ejabberd_auth:try_register(<<\"{account}\">>,<<\"{domain}\">>,<<\"{PASSWORD}\">>),")?;
-    }
+    let accounts = directory.join(ACCOUNTS);
+    let registering = format!(
+        "{{ok, All}} = file:consult(\"{}\"), [ejabberd_auth:try_register(U, S, P) || {{U, S, P}} <- All], ",
+        accounts.display()
+    );
     let mut command = bound(program);
     command.args(["-noinput", "-start_epmd", "false", "-mnesia", "dir"]);
     command.arg(format!("\"{}\"", directory.join("spool").display()));
@@ -111,11 +122,13 @@ fn libraries() -> Outcome<PathBuf> {
     directories.into_iter().find(has_ejabberd).ok_or_else(|| "ejabberd's libraries are not below /usr/lib".into())
 }
 
-fn configuration(directory: &Path, settings: Settings<'_>, ports: [u16; 3]) -> Outcome<String> {
+fn configuration(directory: &Path, settings: Settings<'_>, ports: [u16; 2]) -> Outcome<String> {
     let directory = directory.display();
-    let [port, component_port, s2s_port] = ports;
+    let [port, component_port] = ports;
+    let domains = [settings.domain].into_iter().chain(settings.domains.iter().copied());
+    let hosts: Vec<String> = domains.map(|domain| format!("\"{domain}\"")).collect();
     let mut text = format!(
-        r#"hosts: ["{}"]
+        r#"hosts: [{}]
 loglevel: info
 log_rotate_size: infinity
 certfiles: ["{directory}/both.pem"]
@@ -125,20 +138,25 @@ acme: {{auto: false}}
 listen:
   - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, starttls: true, access: all}}
 "#,
-        settings.domain
+        hosts.join(", ")
     );
-    if let Some(component) = settings.component {
+    if !settings.components.is_empty() {
+        let all = settings.components.iter().map(|domain| format!("\"{domain}\": {{password: \"{PASSWORD}\"}}"));
+        let all = all.collect::<Vec<_>>().join(", ");
         writeln!(
             text,
-            "  - {{port: {component_port}, ip: \"127.0.0.1\", module: ejabberd_service, access: all, hosts: {{\"{component}\": {{password: \"{PASSWORD}\"}}}}}}"
+            "  - {{port: {component_port}, ip: \"127.0.0.1\", module: ejabberd_service, access: all, global_routes: false, hosts: {{{all}}}}}"
         )?;
     }
-    if settings.s2s {
-        writeln!(text, "  - {{port: {s2s_port}, ip: \"127.0.0.1\", module: ejabberd_s2s_in}}")?;
+    if let Some(address) = settings.s2s {
+        writeln!(text, "  - {{port: 5269, ip: \"{address}\", module: ejabberd_s2s_in}}")?;
+        writeln!(text, "outgoing_s2s_ipv4_address: \"{address}\"\noutgoing_s2s_families: [ipv4]\ns2s_dns_timeout: 1")?;
+        // Otherwise it does not speak to a server that could not be reached for up to five minutes.
+        text.push_str("s2s_max_retry_delay: 5\n");
     }
     writeln!(
         text,
-        "modules: {{mod_disco: {{}}, mod_ping: {{}}, mod_roster: {{}}, mod_caps: {{}}, mod_offline: {{}}, mod_stream_mgmt: {{resume_timeout: 60}}}}"
+        "modules: {{mod_disco: {{}}, mod_ping: {{}}, mod_roster: {{}}, mod_caps: {{}}, mod_offline: {{}}, mod_s2s_dialback: {{}}, mod_stream_mgmt: {{resume_timeout: 60}}, mod_pubsub: {{plugins: [flat, pep]}}, mod_muc: {{hosts: [\"rooms.@HOST@\"]}}}}"
     )?;
     text.push_str(settings.lines);
     Ok(text)

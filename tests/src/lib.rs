@@ -5,8 +5,11 @@
 // A JSON value is indexed by name: what is missing is null, nothing panics.
 #![allow(clippy::missing_errors_doc, clippy::indexing_slicing)]
 
+pub mod acme;
+pub mod client;
 pub mod ejabberd;
 pub mod native;
+pub mod network;
 pub mod pattern;
 pub mod peer;
 pub mod prosody;

@@ -1,30 +1,32 @@
-//! Conformance dialogues: a script of stanzas and bridge actions, driven against the hub in this process with a clock of its own.
+//! Conformance dialogues: a script of stanzas and bridge actions, driven against the hub with a clock of the script's own.
 //!
-//! Owns the format (`tests/conformance/README.md` tells it) and the house that every script finds. Everything that the hub does must stand in
-//! the script: what is left over at its end is an error.
+//! Owns the format (`tests/conformance/README.md` tells it). Everything that the hub does must stand in the script: what is left over at its
+//! end is an error. What is between the hub and its peers is a [`Wire`]: nothing ([`run`]), or a real server ([`live::run`]).
+
+mod door;
+mod house;
+pub mod live;
+mod things;
+mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
-use tombolo_core::hub::{
-    Granted, How, Hub, HubConfig, Manage, Output, Promise, PublishRule, RoomRule, Service, ServiceBridge, Wish,
-};
+use tombolo_core::hub::{Granted, Hub, HubConfig, Output, Wish};
 use tombolo_core::model::bridge::{HttpAnswer, HttpCall, Read, Report};
 use tombolo_core::model::{
-    Action, BareJid, Command, Constraint, Event, Failure, Field, FieldKinds, FullJid, Jid, Node, NodeState, Quality,
-    Reading, Readout, ReasonCode, Sample, Timestamp, Value, ValueType,
+    Action, BareJid, Event, Failure, Field, FullJid, Node, NodeState, Quality, Reading, Readout, ReasonCode, Sample,
+    Timestamp, Value, ValueType,
 };
-use tombolo_core::policy::{Glob, HttpRule, HttpTarget, May, Policy, QueueRule, Rule, Share};
-use tombolo_core::wire::pubsub::NodeConfig;
-use tombolo_core::wire::{Dialect, lexical, stanza};
+use tombolo_core::policy::{Policy, QueueRule};
+use tombolo_core::wire::{lexical, stanza};
+
+pub use house::Names;
+use house::{house, http, node, publish, queue, rules, service};
+use wire::{Near, Wire};
 
 use crate::pattern::mismatch;
 
-mod door;
-
-const ME: &str = "bridge@example.org/tombolo";
-/// Our domain, where a script says `component`.
-const DOMAIN: &str = "iot.example.org";
 const BRIDGE: &str = "home";
 const BEGIN: &str = "2026-01-31T12:00:00Z";
 
@@ -33,9 +35,38 @@ const SHORT: [&str; 3] = ["ieee", "nf", "nfi"];
 
 /// Runs a script, once for each of the generations with short names that its head names; an error names line and reason.
 pub fn run(script: &str) -> Result<(), String> {
-    let dialects = dialects(script)?;
-    let told = |dialect: &str| script.replace("urn:nf:iot:", &format!("urn:{dialect}:iot:"));
-    dialects.iter().try_for_each(|dialect| run_once(&told(dialect)).map_err(|reason| format!("{dialect}: {reason}")))
+    dialects(script)?.into_iter().try_for_each(|dialect| {
+        let stage = Stage::new(is_component(script), Names::default(), Box::new(Near::default()));
+        let ended = stage.and_then(|stage| stage.play(&told_in(script, dialect)));
+        ended.map_err(|reason| format!("{dialect}: {reason}"))
+    })
+}
+
+/// Every script: its area and name, as in `sensor/a_stranger_learns_nothing`, and its text.
+pub fn all() -> std::io::Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for area in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/conformance"))? {
+        let area = area?;
+        for entry in std::fs::read_dir(area.path()).into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if path.extension().is_some_and(|extension| extension == "script") {
+                all.push((format!("{}/{name}", area.file_name().to_string_lossy()), std::fs::read_to_string(path)?));
+            }
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// The script in another generation.
+fn told_in(script: &str, dialect: &str) -> String {
+    script.replace("urn:nf:iot:", &format!("urn:{dialect}:iot:"))
+}
+
+/// Whether we are a component in it.
+pub fn is_component(script: &str) -> bool {
+    script.lines().any(|line| line.trim_end() == "component")
 }
 
 /// What the head says after `# dialects:`; nothing: as it is written.
@@ -48,41 +79,13 @@ pub fn dialects(script: &str) -> Result<Vec<&str>, String> {
     }
 }
 
-fn run_once(script: &str) -> Result<(), String> {
-    let is_component = script.lines().any(|line| line.trim_end() == "component");
-    let mut stage = Stage::new(is_component)?;
-    if script.lines().any(|line| line.starts_with("island ")) {
-        stage.open_door()?;
-    }
-    let mut lines = script.lines().enumerate().peekable();
-    while let Some((index, line)) = lines.next() {
-        let line = line.trim_end();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mut block = String::new();
-        while let Some((_, more)) = lines.next_if(|(_, next)| next.starts_with(' ')) {
-            block.push_str(more.trim());
-            block.push(' ');
-        }
-        stage.step(line, block.trim()).map_err(|reason| format!("line {}: {line}: {reason}", index + 1))?;
-    }
-    stage.end()
-}
-
-/// What a bridge was told, or the service to do with it.
-#[derive(Clone)]
-enum Told {
-    Event(Event),
-    Manage(u64, Manage),
-}
-
 struct Stage {
     hub: Hub,
     is_component: bool,
+    names: Names,
     now: Timestamp,
-    stanzas: VecDeque<Element>,
-    events: VecDeque<Told>,
+    wire: Box<dyn Wire>,
+    events: VecDeque<Event>,
     /// What only the app could do, and the last of it that the script has seen.
     wishes: VecDeque<(u64, Wish)>,
     wish: u64,
@@ -109,20 +112,19 @@ struct Stage {
     added: Vec<Node>,
     /// Those of the operator.
     queues: Vec<QueueRule>,
+    /// Things of others that the bridge was shown.
+    shown: things::Shown,
 }
 
 impl Stage {
-    fn new(is_component: bool) -> Result<Self, String> {
-        let now = Timestamp::parse(BEGIN).ok_or("the clock")?;
-        let (stanzas, events) = (VecDeque::new(), VecDeque::new());
-        let (hub, items) = (Hub::new(HubConfig::default()), Vec::new());
-        let (sent, kept) = (BTreeMap::new(), BTreeMap::new());
+    fn new(is_component: bool, names: Names, wire: Box<dyn Wire>) -> Result<Self, String> {
         let mut stage = Self {
-            hub,
+            hub: Hub::new(HubConfig::default()),
             is_component,
-            now,
-            stanzas,
-            events,
+            names,
+            now: Timestamp::parse(BEGIN).ok_or("the clock")?,
+            wire,
+            events: VecDeque::new(),
             wishes: VecDeque::new(),
             wish: 0,
             calls: VecDeque::new(),
@@ -130,30 +132,53 @@ impl Stage {
             replies: VecDeque::new(),
             knocks: 0,
             session: String::new(),
-            items,
-            sent,
-            kept,
+            items: Vec::new(),
+            sent: BTreeMap::new(),
+            kept: BTreeMap::new(),
             records: VecDeque::new(),
             request: 0,
             id: String::new(),
             added: Vec::new(),
             queues: Vec::new(),
+            shown: things::Shown::new(),
         };
         stage.start()?;
         Ok(stage)
     }
 
+    /// From the first line to the last.
+    fn play(mut self, script: &str) -> Result<(), String> {
+        if script.lines().any(|line| line.starts_with("island ")) {
+            self.open_door()?;
+        }
+        let script = self.names.localize(script);
+        let mut lines = script.lines().enumerate().peekable();
+        while let Some((index, line)) = lines.next() {
+            let line = line.trim_end();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let mut block = String::new();
+            while let Some((_, more)) = lines.next_if(|(_, next)| next.starts_with(' ')) {
+                block.push_str(more.trim());
+                block.push(' ');
+            }
+            self.step(line, block.trim()).map_err(|reason| format!("line {}: {line}: {reason}", index + 1))?;
+        }
+        self.end()
+    }
+
     /// A process begins, with what an earlier one kept.
     fn start(&mut self) -> Result<(), String> {
-        let domain = BareJid::new(DOMAIN).map_err(|error| error.to_string())?;
+        let domain = BareJid::new(&self.names.domain()).map_err(|error| error.to_string())?;
         let config = HubConfig {
             name: "tombolo".into(),
             version: "0.1".into(),
-            policy: rules(),
+            policy: rules(&self.names),
             component: self.is_component.then_some(domain),
             first_item: self.now.0.unsigned_abs(),
             kept: self.kept.clone(),
-            http: http()?,
+            http: http(&self.names)?,
             queues: self.queues.clone(),
             ..HubConfig::default()
         };
@@ -163,28 +188,37 @@ impl Stage {
         for node in house() {
             self.hub.handle_bridge(BRIDGE, Action::PutNode(Box::new(node)), self.now);
         }
-        match self.is_component {
-            true => self.hub.component_online(self.now),
-            false => self.hub.session_online(FullJid::new(ME).map_err(|error| error.to_string())?, self.now),
-        }
+        self.wire.connect()?;
+        let me = FullJid::new(&self.names.me()).map_err(|error| error.to_string())?;
         // The greeting is every script's and none's.
-        let before = self.stanzas.len();
-        self.drain();
-        self.stanzas.truncate(before);
-        Ok(())
+        self.quietly(|stage| match stage.is_component {
+            true => stage.hub.component_online(stage.now),
+            false => stage.hub.session_online(me, stage.now),
+        })
     }
 
     /// The operator changes something; what our presence says of it is every script's and none's.
-    fn quietly(&mut self, change: impl FnOnce(&mut Self)) {
+    fn quietly(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), String> {
+        self.wire.hush();
         change(self);
-        let before = self.stanzas.len();
-        self.drain();
-        self.stanzas.truncate(before);
+        self.drain()?;
+        self.wire.hushed()?.iter().try_for_each(|stanza| self.arrived(stanza))
+    }
+
+    /// Only who mirrors waits for our contact list: it comes first, and is empty.
+    fn mirror(&mut self, way: &[&str]) -> Result<(), String> {
+        if let Some(id) = self.wire.roster() {
+            let roster = Element::bare("query", "jabber:iq:roster");
+            self.arrived(&stanza::result(None, &id, Some(roster)))?;
+        }
+        let entries = if way == ["nothing"] { Vec::new() } else { vec![things::entry(way)?] };
+        self.hub.mirror(BRIDGE, entries, self.now);
+        Ok(())
     }
 
     /// What was sent last that had to be durable comes back.
     fn bounce(&mut self, who: &str, condition: &str) -> Result<(), String> {
-        let theirs = |stanza: &&Element| stanza.attr("to") == Some(jid(who).as_str());
+        let theirs = |stanza: &&Element| stanza.attr("to") == Some(self.names.jid(who).as_str());
         let last = self.sent.values().rev().find(theirs).and_then(|stanza| stanza.attr("id"));
         let id = last.ok_or("nothing was sent that had to be durable")?;
         let error = format!("<{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>");
@@ -210,7 +244,6 @@ impl Stage {
                 let state = if *state == "online" { NodeState::Online } else { NodeState::Offline };
                 self.act(Action::NodeState { node: self.find(node)?.number, state });
             }
-            [BRIDGE, "is", "done"] => self.hub.handle_managed(self.request, Ok(())),
             [BRIDGE, "adds", id] => {
                 self.act(Action::PutNode(Box::new(node(9, id, None, Readout::Reported, Vec::new()))))
             }
@@ -255,12 +288,14 @@ impl Stage {
             ["service", "says", state] => self.grant(Ok(Granted::Status(service(state)))),
             ["service", "does", text @ ..] => self.grant(Ok(Granted::Done(text.join(" ")))),
             ["service", "fails", text @ ..] => self.grant(Err(text.join(" "))),
-            ["publish", how @ ..] => self.hub.publish_changed(vec![publish(how)?], self.now),
+            ["publish", how @ ..] => self.hub.publish_changed(vec![publish(&self.names, how)?], self.now),
+            ["mirror", way @ ..] => self.mirror(way)?,
             ["queue", name, more @ ..] => {
-                self.queues.push(queue(name, more)?);
+                self.queues.push(queue(&self.names, name, more)?);
                 let queues = self.queues.clone();
-                self.quietly(|stage| stage.hub.queues_changed(queues, stage.now));
+                self.quietly(|stage| stage.hub.queues_changed(queues, stage.now))?;
             }
+            [who, "is", "a", "contact"] => self.befriend(who)?,
             ["durable"] => self.durable(),
             ["rules", "none"] => self.hub.rules_changed(Policy::default(), self.now),
             [who, "bounces", condition] => self.bounce(who, condition)?,
@@ -269,11 +304,10 @@ impl Stage {
             ["nothing"] => return self.end(),
             _ => return Err("no such step".to_owned()),
         }
-        self.drain();
-        Ok(())
+        self.drain()
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self) -> Result<(), String> {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Stanza { item, stanza } => {
@@ -281,7 +315,7 @@ impl Stage {
                     if let Some(item) = item {
                         self.sent.insert(item, stanza.clone());
                     }
-                    self.stanzas.push_back(stanza);
+                    self.wire.send(item, stanza)?;
                 }
                 Output::Hold { item, .. } => self.items.push(item),
                 Output::Recall { item, from } => {
@@ -305,58 +339,68 @@ impl Stage {
                 Output::Trouble { .. } | Output::Refused { .. } => {}
                 Output::Http { id, call, .. } => self.calls.push_back((id, call)),
                 Output::HttpReply { answer, .. } => self.replies.push_back(answer),
-                Output::Event { event, .. } => self.events.push_back(Told::Event(event)),
-                Output::Manage { id, what, .. } => self.events.push_back(Told::Manage(id, what)),
+                Output::Event { event, .. } => self.events.push_back(event),
             }
         }
+        Ok(())
     }
 
     /// The address of ours that a script names after the peer's: `lamp.home` for a node, nothing for all of them.
     fn address(&self, at: &[&str]) -> Result<String, String> {
         match (self.is_component, at) {
-            (false, []) => Ok(ME.to_owned()),
-            (true, []) => Ok(DOMAIN.to_owned()),
-            (true, [local]) => Ok(format!("{local}@{DOMAIN}")),
+            (false, []) => Ok(self.names.me()),
+            (true, []) => Ok(self.names.domain()),
+            (true, [local]) => Ok(format!("{local}@{}", self.names.domain())),
             _ => Err("only a component has more than one address".to_owned()),
         }
     }
 
-    /// As it comes from the session: mended, with the sender that the server vouches for.
     fn hear(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
         let block = block.replace("$SESSION", &self.session).replace("'$'", &format!("'{}'", self.id));
-        let from = if who == "server" { String::new() } else { format!("from='{}'", jid(who)) };
-        let element = parse(&block, &format!("{from} to='{}'", self.address(at)?))?;
-        self.hub.handle_stanza(&stanza::mend(element), self.now);
-        Ok(())
+        let from = (who != "server").then(|| self.names.jid(who));
+        let arrived = self.wire.say(from.as_deref(), &self.address(at)?, &block)?;
+        arrived.iter().try_for_each(|stanza| self.arrived(stanza))
+    }
+
+    /// As it comes from the session: mended, with the sender that the server vouches for.
+    fn arrived(&mut self, element: &Element) -> Result<(), String> {
+        self.hub.handle_stanza(&stanza::mend(element.clone()), self.now);
+        self.drain()
     }
 
     fn expect_stanza(&mut self, who: &str, at: &[&str], block: &str) -> Result<(), String> {
         let from = self.is_component.then(|| self.address(at)).transpose()?;
-        let found = self.stanzas.pop_front().ok_or("nothing was sent")?;
-        found.attr("id").unwrap_or_default().clone_into(&mut self.id);
-        let to = (who != "server").then(|| jid(who));
-        if found.attr("to") != to.as_deref() {
-            return Err(format!("went to {:?}: {}", found.attr("to"), String::from(&found)));
-        }
-        if found.attr("from") != from.as_deref() {
-            return Err(format!("came from {:?}: {}", found.attr("from"), String::from(&found)));
-        }
-        let session = found.children().find_map(|child| child.attr("sessionid"));
-        self.session = session.map_or_else(|| std::mem::take(&mut self.session), str::to_owned);
+        let to = (who != "server").then(|| self.names.jid(who));
         // The hub numbers its messages; a script does not repeat that.
         let id = if block.starts_with("<message") && !block.contains("<message id=") { "id='*'" } else { "" };
-        let pattern = parse(
-            block,
-            &format!(
-                "{} {id} {}",
-                to.map(|to| format!("to='{to}'")).unwrap_or_default(),
-                from.map(|from| format!("from='{from}'")).unwrap_or_default()
-            ),
-        )?;
+        let pattern = parse(block, id)?;
+        let found = self.wire.heard(to.as_deref(), from.as_deref(), &pattern)?;
+        found.attr("id").unwrap_or_default().clone_into(&mut self.id);
+        let session = found.children().find_map(|child| child.attr("sessionid"));
+        self.session = session.map_or_else(|| std::mem::take(&mut self.session), str::to_owned);
         match mismatch(&pattern, &found) {
             None => Ok(()),
             Some(reason) => Err(format!("{reason}\n  found {}", String::from(&found))),
         }
+    }
+
+    /// Both see each other's presence: a real server is asked for that, otherwise its word for it must do.
+    fn befriend(&mut self, who: &str) -> Result<(), String> {
+        if !self.wire.has_server() {
+            let item = format!("<item jid='{}' subscription='both'/>", self.bare(who));
+            let push = format!("<iq type='set' id='push'><query xmlns='jabber:iq:roster'>{item}</query></iq>");
+            self.hear("server", &[], &push)?;
+            return self.expect_stanza("server", &[], "<iq type='result' id='push'/>");
+        }
+        self.hear(who, &[], "<presence type='subscribe'/>")?;
+        self.expect_stanza(who, &[], "<presence type='subscribed'/>")?;
+        self.expect_stanza(who, &[], "<presence type='subscribe'/>")?;
+        self.hear(who, &[], "<presence type='subscribed'/>")?;
+        self.wire.settled()?.iter().try_for_each(|stanza| self.arrived(stanza))
+    }
+
+    fn bare(&self, who: &str) -> String {
+        self.names.jid(who).split('/').next().unwrap_or_default().to_owned()
     }
 
     /// Scripts that are about something else do not say what is kept.
@@ -377,8 +421,7 @@ impl Stage {
         let asked = match wish {
             Wish::Status => "status".to_owned(),
             Wish::Reload => "reload".to_owned(),
-            Wish::Release(bridge) => format!("release {bridge}"),
-            Wish::Restart(bridge) => format!("restart {bridge}"),
+            Wish::Manage { bridge, what } => format!("{what:?} {bridge}").to_lowercase(),
         };
         if asked == expected { Ok(()) } else { Err(format!("the service was asked: {asked}")) }
     }
@@ -396,18 +439,12 @@ impl Stage {
     }
 
     fn grant(&mut self, outcome: Result<Granted, String>) {
+        let outcome = outcome.map_err(|text| Failure::new(ReasonCode::Busy, text));
         self.hub.handle_granted(self.wish, outcome, self.now);
     }
 
     /// An event as a script writes it; remembers the request.
-    fn digest(&mut self, told: &Told) -> String {
-        let event = match told {
-            Told::Event(event) => event,
-            Told::Manage(id, what) => {
-                self.request = *id;
-                return format!("is managed {what:?}");
-            }
-        };
+    fn digest(&mut self, event: &Event) -> String {
         match event {
             Event::Read(Read { id, nodes, .. }) => {
                 self.request = *id;
@@ -433,7 +470,7 @@ impl Stage {
             Event::Wanted(node) => format!("has {} wanted", self.node_name(*node)),
             Event::Unwanted(node) => format!("has {} unwanted", self.node_name(*node)),
             Event::Stored(receipt) => format!("has receipt {receipt} stored"),
-            other => format!("{other:?}"),
+            other => things::digest(other, &mut self.shown).unwrap_or_else(|| format!("{other:?}")),
         }
     }
 
@@ -482,10 +519,12 @@ impl Stage {
         if let Some((_, wish)) = self.wishes.front() {
             return Err(format!("left over: the service is asked {wish:?}"));
         }
-        match (self.stanzas.front(), self.events.front().cloned()) {
-            (None, None) => Ok(()),
-            (Some(stanza), _) => Err(format!("left over: {}", String::from(stanza))),
-            (None, Some(told)) => Err(format!("left over: home {}", self.digest(&told))),
+        if let Some(stanza) = self.wire.left()? {
+            return Err(format!("left over: {stanza}"));
+        }
+        match self.events.front().cloned() {
+            None => Ok(()),
+            Some(event) => Err(format!("left over: home {}", self.digest(&event))),
         }
     }
 
@@ -511,170 +550,14 @@ fn sample(index: usize, fields: &[Field], text: &str) -> Result<Sample, String> 
     Ok(Sample { field: u16::try_from(index).map_err(|error| error.to_string())?, value, quality: Quality::empty() })
 }
 
+/// Whose they are was looked at.
+fn without_addresses(stanza: &mut Element) {
+    stanza.attrs_mut().retain(|_, name, _| !["to", "from"].contains(&name.as_str()));
+}
+
 /// A stanza as a script writes it: without namespace and addresses.
 fn parse(block: &str, attributes: &str) -> Result<Element, String> {
     let name_ends = block.find([' ', '/', '>']).ok_or("no stanza")?;
     let (name, rest) = block.split_at(name_ends);
     format!("{name} xmlns='jabber:client' {attributes}{rest}").parse().map_err(|error| format!("{error}: {block}"))
-}
-
-fn jid(who: &str) -> String {
-    if who.contains(['@', '.']) { who.to_owned() } else { format!("{who}@example.org/phone") }
-}
-
-/// A section that pushes what is in the kitchen: the way, then to whom.
-fn publish(how: &[&str]) -> Result<PublishRule, String> {
-    let to = |to: &str| Jid::new(&jid(to)).map_err(|error| error.to_string());
-    let message = |who: &str, promise| Ok::<_, String>(How::Message { to: to(who)?, promise });
-    let config = |access: &str| NodeConfig { access_model: access.to_owned(), max_items: 1 };
-    let how = match how {
-        ["message", who] => message(who, Promise::None)?,
-        ["receipts", who] => message(who, Promise::Receipts)?,
-        ["acknowledged", who] => message(who, Promise::Acknowledged)?,
-        ["assured", who] => message(who, Promise::Assured)?,
-        ["presence"] => How::Presence,
-        ["pep"] => {
-            How::Node { service: None, node: "urn:nf:iot:sd:1.0".to_owned(), config: config("presence"), create: true }
-        }
-        ["pubsub", service, node] => {
-            How::Node { service: Some(to(service)?), node: (*node).to_owned(), config: config("open"), create: true }
-        }
-        ["room", room, commands @ ..] => How::Room(RoomRule {
-            room: to(room)?.into_bare(),
-            nick: "tombolo".to_owned(),
-            password: None,
-            create: true,
-            config: Vec::new(),
-            commands: commands == ["commands"],
-        }),
-        _ => return Err("no such way to publish".to_owned()),
-    };
-    Ok(PublishRule { share: Share::new(&["home/*"], &["*"]), how, dialect: Dialect::Nf, interval_us_min: 0 })
-}
-
-/// A queue of two items, from which an item is leased for 30 s, twice; Alice and Bob may push, Alice may pull, and `home` does what it can
-/// where the script says so.
-fn queue(name: &str, more: &[&str]) -> Result<QueueRule, String> {
-    let (dead, bridges) = match more {
-        [] => (None, Vec::new()),
-        ["dead", grave] => (Some((*grave).to_owned()), Vec::new()),
-        ["for", BRIDGE] => (None, vec![BRIDGE.to_owned()]),
-        _ => return Err("no such queue".to_owned()),
-    };
-    let people = |names: &[&str]| names.iter().map(|name| Glob::new(format!("{name}@example.org"))).collect();
-    Ok(QueueRule {
-        name: name.to_owned(),
-        capacity: 2,
-        expire_ms: None,
-        lease_ms: 30_000,
-        attempts_max: 2,
-        dead,
-        providers: people(&["alice", "bob"]),
-        consumers: people(&["alice"]),
-        bridges,
-    })
-}
-
-/// The service with its bridge in this state.
-fn service(state: &str) -> Service {
-    let bridge =
-        ServiceBridge { name: BRIDGE.into(), plugin: "mqtt".into(), state: state.into(), ..ServiceBridge::default() };
-    Service { version: "0.1".into(), bridges: vec![bridge], ..Service::default() }
-}
-
-/// Alice may everything, Bob may see and read the lamp, Root looks after the service; nobody else may anything.
-fn rules() -> Policy {
-    Policy::new(vec![
-        Rule::new(&["alice@example.org"], May::SEE | May::READ | May::CONTROL, &["home/*"], &["*"]),
-        Rule::new(&["bob@example.org"], May::SEE | May::READ, &["home/lamp"], &["*"]),
-    ])
-    .with_admins(vec![Glob::new("root@example.org")])
-}
-
-/// Alice may read and write below `/heating`, Bob may read what is below `/camera`.
-fn http() -> Result<Vec<HttpRule>, String> {
-    let rule = |path: &str, target: &str, who: &str, methods: &[&str]| {
-        let target = HttpTarget::parse(target)?;
-        HttpRule::new(path, target, vec![Glob::new(who)], methods.iter().map(|method| (*method).to_owned()).collect())
-    };
-    let rules = [
-        rule("/heating", "http://192.0.2.20:8080/api", "alice@example.org", &["GET", "HEAD", "PUT"]),
-        rule("/camera", "http://192.0.2.21", "bob@example.org", &["GET"]),
-    ];
-    rules.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
-}
-
-/// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.
-fn house() -> Vec<Node> {
-    let range = Constraint { minimum: Some(0.0), maximum: Some(100.0), ..Constraint::default() };
-    let modes = Constraint { members: vec!["auto".into(), "off".into()], ..Constraint::default() };
-    let momentary = FieldKinds::MOMENTARY;
-    let lamp = node(
-        2,
-        "lamp",
-        Some(1),
-        Readout::Reported,
-        vec![
-            field("Power", ValueType::Boolean, "", momentary, Some(Constraint::default())),
-            field("Level", ValueType::Int32, "%", momentary, Some(range.clone())),
-            field("Mode", ValueType::Enumeration, "", FieldKinds::STATUS, Some(modes)),
-        ],
-    );
-    let few = |name: &str| field(name, ValueType::Int32, "", momentary, Some(range.clone()));
-    let commands = vec![
-        command("identify", Vec::new()),
-        command("blink", vec![few("Times")]),
-        command("query.history", vec![few("Hours")]),
-        command("settings", vec![few("Level"), field("Name", ValueType::Text, "", momentary, None)]),
-    ];
-    vec![
-        node(1, "kitchen", None, Readout::Reported, Vec::new()),
-        Node { commands, ..lamp },
-        node(
-            3,
-            "thermometer",
-            Some(1),
-            Readout::Reported,
-            vec![
-                field("Temperature", ValueType::Quantity, "°C", momentary, None),
-                field("Uptime", ValueType::Int64, "", FieldKinds::STATUS, None),
-            ],
-        ),
-        node(
-            4,
-            "meter",
-            None,
-            Readout::OnRequest,
-            vec![
-                field("Energy", ValueType::Quantity, "kWh", momentary, None),
-                field("Serial", ValueType::Text, "", FieldKinds::IDENTITY, None),
-            ],
-        ),
-    ]
-}
-
-fn node(number: u32, id: &str, parent: Option<u32>, readout: Readout, fields: Vec<Field>) -> Node {
-    let (commands, extras) = (Vec::new(), Vec::new());
-    let (node_type, label) = ("test.device".to_owned(), String::new());
-    Node {
-        number,
-        id: id.to_owned(),
-        parent,
-        node_type,
-        label,
-        state: NodeState::Online,
-        readout,
-        fields,
-        commands,
-        extras,
-    }
-}
-
-fn command(name: &str, parameters: Vec<Field>) -> Command {
-    Command { name: name.to_owned(), label: String::new(), parameters }
-}
-
-fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldKinds, control: Option<Constraint>) -> Field {
-    let (label, description) = (String::new(), String::new());
-    Field { name: name.to_owned(), value_type, unit: unit.to_owned(), kinds, control, label, description }
 }

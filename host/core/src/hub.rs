@@ -29,6 +29,7 @@ mod queues;
 mod readouts;
 mod receipts;
 mod registry;
+mod rooms;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -42,16 +43,17 @@ use std::collections::{BTreeMap, VecDeque};
 use addresses::Peer;
 pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
-pub use mirror::{Mirror, MirroredThings};
+pub use mirror::{Mirror, MirroredThings, Way as MirrorWay};
 pub use orders::Manage;
-pub use publish::{How, Promise, RoomRule, Rule as PublishRule};
+pub use publish::{How, Promise, Rule as PublishRule};
+pub use rooms::RoomRule;
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
 use crate::model::bridge::{HttpAnswer, HttpCall};
-use crate::model::{Event, Failure, Timestamp};
+use crate::model::{Event, Timestamp};
 use crate::policy::{ConnectPermit, HttpRule, Policy, QueueRule};
 use crate::wire::receipts as receipts_of;
 use crate::wire::stanza::{Kind, Message, Request};
@@ -183,15 +185,6 @@ pub enum Output {
         /// What to answer.
         answer: HttpAnswer,
     },
-    /// To be done to a bridge as a whole; tell [`Hub::handle_managed`] what became of it.
-    Manage {
-        /// The bridge.
-        bridge: String,
-        /// Names it for [`Hub::handle_managed`].
-        id: u64,
-        /// What.
-        what: Manage,
-    },
     /// For the log: something that a bridge's mapper asked for was not done, because it breaks the contract or a bound.
     Refused {
         /// The bridge.
@@ -224,11 +217,12 @@ pub struct Hub {
     queues: queues::Queues,
     http: http::Http,
     publisher: publish::Publisher,
+    rooms: rooms::Rooms,
     assured: assured::Assured,
     mirrors: mirror::Mirrors,
     timers: timers::Timers,
     /// What mappers were asked and have not completed.
-    requests: BTreeMap<u64, Owner>,
+    requests: BTreeMap<u64, Asked>,
     outputs: VecDeque<Output>,
     /// What we sent to ourselves; it comes in again without leaving.
     own: VecDeque<Element>,
@@ -244,6 +238,13 @@ struct Asker {
     from: Option<Jid>,
     at: Option<Jid>,
     id: String,
+}
+
+/// Which bridge's mapper was asked, and on whose behalf: nobody else can answer.
+#[derive(Debug)]
+struct Asked {
+    bridge: String,
+    owner: Owner,
 }
 
 /// On whose behalf a mapper was asked.
@@ -279,6 +280,7 @@ impl Hub {
             decisions: decisions::Decisions::restore(&config.kept),
             receipts: receipts::Receipts::default(),
             publisher: publish::Publisher::default(),
+            rooms: rooms::Rooms::new(),
             assured: assured::Assured::default(),
             mirrors: mirror::Mirrors::default(),
             timers: timers::Timers::default(),
@@ -293,6 +295,7 @@ impl Hub {
         hub.restore_assured();
         hub.publish_changed(rules, Timestamp::default());
         hub.recall_contacts();
+        hub.recall_services();
         hub
     }
 
@@ -340,9 +343,12 @@ impl Hub {
         {
             return;
         }
+        let is_occupant = self.is_occupant(&from.jid);
         let Some(jid) = self.real_jid(&from.jid) else { return };
         let from = Peer { jid, at: from.at };
         match message {
+            // A room says who its occupants are; whose things they have is not for it to say.
+            Message::Sensor(_) if is_occupant => {}
             Message::Received(id) => self.receipt_came(&from.jid, &id, now),
             Message::Control(set) => self.control(None, from, &set, now),
             Message::Chat(chat) => self.chat(&from, &chat, now),
@@ -350,7 +356,8 @@ impl Hub {
             Message::Sensor(answer) => self.remote_says(&from.jid, answer, now),
             Message::Node(event) => self.remote_node_event(&from.jid, *event, now),
             Message::Http(part) => self.http_part(&from, part, now),
-            Message::Query(_) | Message::Published(_) | Message::Other => {}
+            Message::Published(event) => self.node_told(&from.jid, event, now),
+            Message::Query(_) | Message::Other => {}
         }
     }
 
@@ -429,13 +436,6 @@ impl Hub {
         self.assured_durable(item);
     }
 
-    /// What became of an [`Output::Manage`].
-    pub fn handle_managed(&mut self, id: u64, outcome: Result<(), Failure>) {
-        if let Some(Owner::Run(number)) = self.requests.remove(&id) {
-            self.run_completed(number, id, outcome);
-        }
-    }
-
     /// A new session is bound; not for one that was resumed.
     pub fn session_online(&mut self, me: FullJid, now: Timestamp) {
         self.now = now;
@@ -508,6 +508,7 @@ impl Hub {
                 Timer::HttpInflow(number) => self.inflow_overdue(number, now),
                 Timer::HttpOutflow(number) => self.outflow_turn(number, now),
                 Timer::HttpPassage(id) => self.passage_overdue(id),
+                Timer::Service(number) => self.service_due(number, now),
             }
         }
     }
@@ -528,11 +529,15 @@ impl Hub {
 
     /// Whether a stanza is for ourselves; then it is on its way.
     fn keeps(&mut self, stanza: &Element) -> bool {
-        let Some(me) = self.me().filter(|me| stanza::is_for(stanza, me)) else {
-            return false;
+        let Some(me) = self.me() else { return false };
+        let is_ours = match &self.config.component {
+            Some(domain) => stanza::is_for_domain(stanza, domain),
+            None => stanza::is_for(stanza, &me),
         };
-        self.own.push_back(stanza::received(stanza.clone(), &me));
-        true
+        if is_ours {
+            self.own.push_back(stanza::kept(stanza.clone(), &me));
+        }
+        is_ours
     }
 
     /// Who asked for a presence subscription and waits for the operator's decision.
@@ -571,6 +576,11 @@ impl Hub {
             Downgrade::Never => false,
         };
         Profile { dialect, v0_2: dialect.is_long() && is_old }
+    }
+
+    /// On whose behalf a mapper was asked this.
+    fn owner_of(&self, request: u64) -> Option<Owner> {
+        self.requests.get(&request).map(|asked| asked.owner)
     }
 
     fn number(&mut self) -> u64 {

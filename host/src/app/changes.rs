@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use tombolo_core::hub::Manage;
 use tombolo_core::model::bridge::State;
-use tombolo_core::model::{Failure, ReasonCode};
-use tombolo_runtime::{Bridge as Running, CommandRefused, Package};
+use tombolo_runtime::Package;
 
 use super::actions::short;
 use super::catalog::Loaded;
@@ -113,36 +111,6 @@ impl App {
     pub(super) fn stop_bridge(&mut self, name: &str) -> bool {
         self.hub.bridge_down(name, now());
         self.bridges.stop(name)
-    }
-
-    /// Does to a bridge as a whole what somebody who may asked for.
-    pub(super) fn manage(&mut self, name: &str, id: u64, what: Manage) {
-        tracing::info!(bridge = name, ?what, "bridge managed");
-        let outcome = match what {
-            // Told before it is begun: whoever waits for a bridge that goes down learns that it is gone.
-            Manage::Restart => {
-                self.hub.handle_managed(id, Ok(()));
-                if !self.stop_bridge(name) {
-                    self.employ(name);
-                }
-                return;
-            }
-            Manage::Release => self.command(name, &["quarantined", "restarting"], Running::release),
-            Manage::Checkpoint => self.command(name, &["running"], Running::checkpoint),
-        };
-        self.hub.handle_managed(id, outcome);
-    }
-
-    fn command(
-        &self,
-        name: &str,
-        states: &[&str],
-        command: impl FnOnce(&Running) -> Result<(), CommandRefused>,
-    ) -> Result<(), Failure> {
-        let slot = self.bridges.get(name).ok_or_else(|| Failure::new(ReasonCode::NotFound, "the bridge is gone"))?;
-        let running = slot.running.as_ref().filter(|_| states.contains(&slot.state));
-        let running = running.ok_or_else(|| Failure::new(ReasonCode::Busy, format!("the bridge is {}", slot.state)))?;
-        command(&running.bridge).map_err(|refused| Failure::new(ReasonCode::Busy, refused.to_string()))
     }
 
     /// A bridge that is not in the configuration any more has stopped.

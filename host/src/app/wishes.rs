@@ -1,8 +1,10 @@
-//! What an admin wants over XMPP and only the app can do: say how the service is, reload, release a bridge, restart one.
+//! What is wanted over XMPP and only the app can do: say how the service is, reload, restart a bridge, release it, keep its state.
 //!
-//! Owns the carrying out and the sentence that the admin reads. Whether somebody may, the hub has decided.
+//! Owns the carrying out and the sentence that people read. Whether somebody may, the hub has decided.
 
-use tombolo_core::hub::{Granted, Service, ServiceBridge, Wish};
+use tombolo_core::hub::{Granted, Manage, Service, ServiceBridge, Wish};
+use tombolo_core::model::{Failure, ReasonCode};
+use tombolo_runtime::{Bridge as Running, CommandRefused};
 
 use super::{App, now};
 
@@ -10,13 +12,12 @@ impl App {
     /// Does what is wished and says what became of it.
     pub(super) fn grant(&mut self, id: u64, wish: Wish) {
         if wish != Wish::Status {
-            tracing::info!(?wish, "an admin asks");
+            tracing::info!(?wish, "asked over XMPP");
         }
         let outcome = match wish {
             Wish::Status => Ok(Granted::Status(self.service())),
             Wish::Reload => return self.reload_all(id),
-            Wish::Release(bridge) => self.release(&bridge).map(Granted::Done),
-            Wish::Restart(bridge) => self.restart(&bridge).map(Granted::Done),
+            Wish::Manage { bridge, what } => return self.manage(id, &bridge, what),
         };
         self.hub.handle_granted(id, outcome, now());
     }
@@ -60,35 +61,63 @@ impl App {
         let said = match outcome {
             Ok(true) => Ok("The changed configuration is in force. Plugin files are looked at."),
             Ok(false) => Ok("The configuration has not changed. Plugin files are looked at."),
-            Err(error) => Err(format!("The configuration is refused, and the old one stays in force:\n{error}")),
+            Err(error) => {
+                let said = format!("The configuration is refused, and the old one stays in force:\n{error}");
+                Err(Failure::new(ReasonCode::InvalidArgument, said))
+            }
         };
         for id in std::mem::take(&mut self.reload_wishes) {
             self.hub.handle_granted(id, said.clone().map(|said| Granted::Done(said.to_owned())), now());
         }
     }
 
-    fn release(&mut self, name: &str) -> Result<String, String> {
-        let slot = self.bridges.get(name).ok_or_else(|| no_bridge(name))?;
-        let running = slot.running.as_ref().filter(|_| ["quarantined", "restarting"].contains(&slot.state));
-        let running = running.ok_or_else(|| format!("{name} is not in quarantine; it is {}.", slot.state))?;
-        running.bridge.release().map_err(|_| format!("{name} is busy; try again."))?;
-        Ok(format!("{name} is released and starts from its last checkpoint."))
+    /// Does to a bridge as a whole what somebody who may asked for.
+    fn manage(&mut self, id: u64, name: &str, what: Manage) {
+        let done = match what {
+            Manage::Restart => return self.restart(id, name),
+            Manage::Release => self
+                .command(name, &["quarantined", "restarting"], Running::release)
+                .map(|()| format!("{name} is released and starts from its last checkpoint.")),
+            Manage::Checkpoint => {
+                self.command(name, &["running"], Running::checkpoint).map(|()| format!("{name} keeps its state."))
+            }
+        };
+        self.hub.handle_granted(id, done.map(Granted::Done), now());
     }
 
-    fn restart(&mut self, name: &str) -> Result<String, String> {
-        let slot = self.bridges.get(name).ok_or_else(|| no_bridge(name))?;
-        if slot.running.is_none() {
-            let reason = slot.reason.as_deref().unwrap_or("its plugin is not there");
-            return Err(format!("{name} does not run: {reason}"));
+    fn restart(&mut self, id: u64, name: &str) {
+        let stopped = match self.bridges.get(name) {
+            None => Some(no_bridge(name)),
+            Some(slot) if slot.running.is_none() => {
+                let reason = slot.reason.as_deref().unwrap_or("its plugin is not there");
+                Some(Failure::new(ReasonCode::Unreachable, format!("{name} does not run: {reason}")))
+            }
+            Some(_) => None,
+        };
+        if let Some(failure) = stopped {
+            return self.hub.handle_granted(id, Err(failure), now());
         }
+        // Told before it is begun: whoever waits for a bridge that goes down learns that it is gone.
+        self.hub.handle_granted(id, Ok(Granted::Done(format!("{name} stops and starts again."))), now());
         self.stop_bridge(name);
         if let Some(slot) = self.bridges.get_mut(name) {
-            slot.set("stopping", Some("starts again, as an admin asked".to_owned()));
+            slot.set("stopping", Some("starts again, as was asked over XMPP".to_owned()));
         }
-        Ok(format!("{name} stops and starts again."))
+    }
+
+    fn command(
+        &self,
+        name: &str,
+        states: &[&str],
+        command: impl FnOnce(&Running) -> Result<(), CommandRefused>,
+    ) -> Result<(), Failure> {
+        let slot = self.bridges.get(name).ok_or_else(|| no_bridge(name))?;
+        let running = slot.running.as_ref().filter(|_| states.contains(&slot.state));
+        let running = running.ok_or_else(|| Failure::new(ReasonCode::Busy, format!("{name} is {}.", slot.state)))?;
+        command(&running.bridge).map_err(|refused| Failure::new(ReasonCode::Busy, format!("{name}: {refused}")))
     }
 }
 
-fn no_bridge(name: &str) -> String {
-    format!("There is no bridge {name}.")
+fn no_bridge(name: &str) -> Failure {
+    Failure::new(ReasonCode::NotFound, format!("There is no bridge {name}."))
 }

@@ -77,7 +77,7 @@ fn read_rule(mut section: Section<'_>, is_component: bool) -> Option<PublishRule
     let interval = section.take("min_interval").map_or(Some(0), |field| field.parse(interval));
     let how = section.require("how", "\"pubsub\"");
     let way = how.as_ref().and_then(|field| field.choice(&WAYS));
-    if let (Some(field), Some(Way::Presence | Way::Pep), true) = (&how, way, is_component) {
+    if let (Some(field), Some(Way::Pep), true) = (&how, way, is_component) {
         field.complain("a component has no account of its own; use \"pubsub\", or an account in [xmpp]");
     }
     let how = match way {
@@ -171,7 +171,7 @@ fn template(field: &Field<'_>) -> Option<String> {
     })
 }
 
-fn room(text: &str) -> Result<BareJid, String> {
+pub(super) fn room(text: &str) -> Result<BareJid, String> {
     match BareJid::new(text) {
         Ok(room) if room.node().is_some() => Ok(room),
         Ok(_) => Err(format!("\"{text}\" is a service; write a room of it, as in \"plant@{text}\"")),
@@ -179,7 +179,7 @@ fn room(text: &str) -> Result<BareJid, String> {
     }
 }
 
-fn nick(text: &str) -> Result<String, String> {
+pub(super) fn nick(text: &str) -> Result<String, String> {
     ResourcePart::new(text).map(|nick| nick.as_str().to_owned()).map_err(|error| format!("\"{text}\": {error}"))
 }
 

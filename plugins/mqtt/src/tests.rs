@@ -3,7 +3,12 @@
 mod broker;
 mod declared;
 mod discovered;
+mod homie;
 mod mangled;
 mod session;
+mod shelly;
+mod sparkplug;
 mod swap;
+mod tasmota;
 mod things;
+mod zigbee2mqtt;

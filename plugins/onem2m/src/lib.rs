@@ -21,6 +21,8 @@ use settings::{SCHEMA, Settings};
 const STATE_VERSION: u32 = 1;
 /// What changed within this time is one checkpoint.
 const CHECKPOINT_MS: u32 = 1_000;
+/// And this much longer for each resource: a large state is written rarely.
+const CHECKPOINT_MS_PER_NODE: u32 = 5;
 const CHECKPOINT_TIMER: u64 = 16;
 /// The host keeps no larger state.
 const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -122,7 +124,9 @@ impl OneM2m {
     fn set_checkpoint(&mut self, out: &mut Actions) {
         if !self.is_checkpoint_set {
             self.is_checkpoint_set = true;
-            out.set_timer(CHECKPOINT_TIMER, CHECKPOINT_MS);
+            let nodes = u32::try_from(self.session.state.nodes.len()).unwrap_or(u32::MAX);
+            let wait_ms = CHECKPOINT_MS.saturating_add(nodes.saturating_mul(CHECKPOINT_MS_PER_NODE));
+            out.set_timer(CHECKPOINT_TIMER, wait_ms);
         }
     }
 

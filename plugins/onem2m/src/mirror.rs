@@ -124,6 +124,7 @@ impl Mirror {
         for shown in kept.things.values_mut() {
             shown.number = None;
             shown.jobs = Jobs::default();
+            shown.fields.iter_mut().for_each(Entry::forget_large);
         }
         kept
     }
@@ -169,7 +170,7 @@ impl Mirror {
     pub(crate) fn remove(&mut self, number: u32) {
         let Some((key, shown)) = self.of(number) else { return };
         shown.is_gone = true;
-        shown.jobs = Jobs::default();
+        shown.jobs.clear();
         shown.jobs.push(Job::Delete { below: String::new() });
         self.subscriptions.retain(|_, heard| heard.thing != key);
     }
@@ -178,7 +179,10 @@ impl Mirror {
     pub(crate) fn report(&mut self, reading: &ThingReading) {
         let Some((_, shown)) = self.of(reading.number) else { return };
         for sample in &reading.samples {
-            if let Some(entry) = shown.fields.get_mut(usize::from(sample.field)) {
+            let entry = shown.fields.get_mut(usize::from(sample.field));
+            // After a start and a swap everything is told again.
+            if let Some(entry) = entry.filter(|entry| entry.is_news(reading.at, &sample.value)) {
+                entry.last_at = Some(reading.at);
                 entry.last = Some(crate::mapping::write_value(&sample.value));
                 let text = plain(&sample.value);
                 shown.jobs.push(entry.job(text));
@@ -212,19 +216,20 @@ impl Mirror {
     }
 
     /// Takes the first job of a thing, with the address of the thing.
-    pub(crate) fn begin(&mut self, key: u32, place: &Place<'_>) -> Option<(String, Job)> {
+    pub(crate) fn begin(&mut self, key: u32, place: &Place<'_>) -> Option<(String, u32, Job)> {
         if key == POLICIES {
-            return Some((place.settings.ae(), self.policies.begin()?));
+            let (serial, job) = self.policies.begin()?;
+            return Some((place.settings.ae(), serial, job));
         }
         let shown = self.things.get_mut(&key)?;
-        let job = shown.jobs.begin()?.with_policies(&self.policy_ids);
-        Some((address::child(&place.settings.ae(), &shown.name), job))
+        let (serial, job) = shown.jobs.begin()?;
+        Some((address::child(&place.settings.ae(), &shown.name), serial, job.with_policies(&self.policy_ids)))
     }
 
     /// The CSE answered to the first job. An error is for the log.
-    pub(crate) fn done(&mut self, key: u32, answer: &Answer, place: &Place<'_>) -> Result<(), String> {
-        let Some(shown) = self.things.get_mut(&key) else { return self.policy_done(answer) };
-        let Some(job) = shown.jobs.end() else { return Ok(()) };
+    pub(crate) fn done(&mut self, (key, serial): (u32, u32), answer: &Answer, place: &Place<'_>) -> Result<(), String> {
+        let Some(shown) = self.things.get_mut(&key) else { return self.policy_done(serial, answer) };
+        let Some(job) = shown.jobs.end(serial) else { return Ok(()) };
         if let (Job::Subscribe { field, .. }, Some(told)) = (&job, Resource::read(&answer.body)) {
             let heard = Heard { thing: key, field: *field };
             self.subscriptions.extend(told.text("ri").map(|ri| (ri, heard)));
@@ -238,8 +243,8 @@ impl Mirror {
         outcome
     }
 
-    fn policy_done(&mut self, answer: &Answer) -> Result<(), String> {
-        match (self.policies.end(), Resource::read(&answer.body)) {
+    fn policy_done(&mut self, serial: u32, answer: &Answer) -> Result<(), String> {
+        match (self.policies.end(serial), Resource::read(&answer.body)) {
             (Some(_), Some(made)) if is_success(answer.rsc) => {
                 let named = made.text("rn").zip(made.text("ri"));
                 self.policy_ids.extend(named);
@@ -256,10 +261,10 @@ impl Mirror {
     }
 
     /// The first job was not answered: it comes again.
-    pub(crate) fn lost(&mut self, key: u32) {
+    pub(crate) fn lost(&mut self, key: u32, serial: u32) {
         match self.things.get_mut(&key) {
-            Some(shown) => shown.jobs.lose(),
-            None => self.policies.lose(),
+            Some(shown) => shown.jobs.lose(serial),
+            None => self.policies.lose(serial),
         }
     }
 
@@ -376,7 +381,8 @@ impl Shown {
             self.jobs.push(Job::Delete { below: old.resource.clone() });
         }
         for new in &mut self.fields {
-            new.last = before.iter().find(|old| old.name == new.name).and_then(|old| old.last.clone());
+            let old = before.iter().find(|old| old.name == new.name);
+            (new.last, new.last_at) = old.map(|old| (old.last.clone(), old.last_at)).unwrap_or_default();
         }
         self.create(place);
     }
@@ -421,7 +427,7 @@ impl Shown {
             _ => {
                 // Without its container nothing of it can be made.
                 if job.makes(&self.name) {
-                    self.jobs = Jobs::default();
+                    self.jobs.clear();
                 }
                 let is_news = !std::mem::replace(&mut self.is_warned, true);
                 if is_news { Err(format!("{:?}: {}", self.address, answer.failure().message)) } else { Ok(()) }

@@ -81,6 +81,9 @@ pub(crate) struct State {
     /// In the path of notifications, so that only the CSE knows where they go.
     token: String,
     is_listening: bool,
+    /// It could not be opened, and that was told.
+    #[serde(default)]
+    is_deaf: bool,
     calls: Calls,
     /// The discovery under way.
     found: Option<Found>,
@@ -107,17 +110,16 @@ pub(crate) struct Session {
     is_dirty: bool,
     /// Nodes that the last discovery did not find.
     vanished: Vec<NodeNumber>,
+    /// Addresses that cannot be looked at; they are tried again with the next check.
+    unseen: BTreeSet<String>,
+    /// Addresses for which there is no room, and whether that was told.
+    left_out: usize,
+    is_full: bool,
 }
 
 impl Session {
     pub(crate) fn new(settings: Settings, public_url: Option<String>, seed: u64) -> Self {
-        let mut session = Self {
-            settings,
-            public_url,
-            state: State { seed, ..State::default() },
-            is_dirty: true,
-            vanished: Vec::new(),
-        };
+        let mut session = Self::over(settings, public_url, State { seed, ..State::default() });
         session.state.token = format!("{:016x}", session.random());
         session
     }
@@ -125,18 +127,22 @@ impl Session {
     /// Goes on from what another version, or another run, left.
     pub(crate) fn resume(settings: Settings, public_url: Option<String>, mut state: State) -> Self {
         state.nodes.resume(&settings);
+        state.calls.resume();
         state.mirror.resume();
-        Self { settings, public_url, state, is_dirty: false, vanished: Vec::new() }
+        Self::over(settings, public_url, state)
+    }
+
+    fn over(settings: Settings, public_url: Option<String>, state: State) -> Self {
+        let (vanished, unseen) = (Vec::new(), BTreeSet::new());
+        Self { settings, public_url, state, is_dirty: false, vanished, unseen, left_out: 0, is_full: false }
     }
 
     /// For the next run.
     pub(crate) fn checkpoint(&self) -> State {
-        let unkept: Vec<(NodeNumber, &str, Timestamp)> = self
-            .state
-            .deliveries
-            .values()
-            .map(|delivery| (delivery.node, delivery.ri.as_str(), delivery.created))
-            .collect();
+        let mut unkept: BTreeMap<NodeNumber, Vec<(&str, Timestamp)>> = BTreeMap::new();
+        for delivery in self.state.deliveries.values() {
+            unkept.entry(delivery.node).or_default().push((&delivery.ri, delivery.created));
+        }
         State {
             calls: self.state.calls.checkpoint(),
             nodes: self.state.nodes.checkpoint(&unkept),
@@ -236,7 +242,7 @@ impl Session {
             Purpose::ReadPast { read, node } => self.read_past(read, node, answer, out),
             Purpose::Write(request) => finish(request, answer.done().map(|_| ()), out),
             Purpose::Edit { request, node } => self.edited(request, node, answer, now, out),
-            Purpose::Job(thing) => self.job_done(thing, &answer, out),
+            Purpose::Job { thing, serial } => self.job_done((thing, serial), &answer, out),
             Purpose::Commands(thing) => self.commands_listed(thing, answer, now, out),
         }
     }
@@ -248,13 +254,17 @@ impl Session {
                 self.read_failed(read, node, failure, out)
             }
             Purpose::Write(request) | Purpose::Edit { request, .. } => out.fail(request, failure),
-            Purpose::Job(thing) => self.state.mirror.lost(thing),
-            Purpose::Discover { .. } => self.state.found = None,
+            Purpose::Job { thing, serial } => self.state.mirror.lost(thing, serial),
+            Purpose::Discover { .. } => {
+                self.state.found = None;
+                out.log(Level::Warn, format!("discovery: {}", failure.message));
+            }
             Purpose::Look | Purpose::Change | Purpose::Register => {
                 if self.state.phase == Phase::Registering {
                     self.retry(&failure.message, out);
                 }
             }
+            Purpose::CatchUp { node, .. } if failure.code == ReasonCode::QuotaExceeded => self.too_much(node, out),
             // Comes again when the CSE is back, or with the next check.
             _ => out.log(Level::Debug, format!("{purpose:?}: {}", failure.message)),
         }

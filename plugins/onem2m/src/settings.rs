@@ -51,7 +51,7 @@ impl Default for Settings {
             labels: Vec::new(),
             command_name: "command".into(),
             page_size: None,
-            max_nodes: 10_000,
+            max_nodes: 2_000,
             parallel: 4,
             timeout_s: 20,
             reconnect_max_s: 60,

@@ -12,6 +12,11 @@ use crate::{Outcome, place, say};
 
 /// The foreign XMPP client, exactly.
 const SLIXMPP: &str = "slixmpp==1.17.0";
+/// The foreign oneM2M CSE, exactly.
+const ACME: &str = "acmecse==2026.5.3";
+/// Device libraries of MQTT's conventions, exactly; in two environments, because they need different versions of one MQTT client.
+const DEVICES_1: &str = "pysparkplug==0.6.1 Homie4==0.4.0";
+const DEVICES_2: &str = "ha-mqtt-discoverable==0.26.0 ebus-sdk==0.27.0";
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -27,8 +32,10 @@ const PACKAGES: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
-/// The same for tests only: a second server.
-const MORE_PACKAGES: [(&str, &str); 1] = [("ejabberd", "ejabberdctl")];
+/// The same for tests only: a second server, and what two servers need to find each other in a network of a test's own.
+const MORE_PACKAGES: [(&str, &str); 2] = [("ejabberd", "ejabberdctl"), ("iproute2", "ip")];
+/// Prosody's resolver that reads `/etc/hosts`; a library, without a program that would show that it is there.
+const RESOLVER: &str = "lua-unbound";
 
 /// Installs what is missing for the demo.
 pub fn for_demo() -> Outcome<()> {
@@ -38,16 +45,21 @@ pub fn for_demo() -> Outcome<()> {
 
 /// Installs what is missing for all tests.
 pub fn for_tests() -> Outcome<()> {
-    let environment = place::target()?.join("venv");
-    let ready = environment.join("ready");
-    let has_slixmpp = fs::read_to_string(&ready).is_ok_and(|text| text == SLIXMPP) && place::python()?.exists();
-    let more = missing(&MORE_PACKAGES);
-    packages(&[missing_packages(!has_slixmpp), more].concat())?;
+    let target = place::target()?;
+    let environments = [("venv", SLIXMPP), ("acme", ACME), ("devices-1", DEVICES_1), ("devices-2", DEVICES_2)];
+    let environments = environments.map(|(name, packages)| (target.join(name), packages));
+    let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
+    let mut more = missing(&MORE_PACKAGES);
+    if !succeeds(Command::new("dpkg").args(["-s", RESOLVER])) {
+        more.push(RESOLVER);
+    }
+    packages(&[missing_packages(!has_all), more].concat())?;
     wasm_target()?;
     components()?;
-    if !has_slixmpp {
-        python_environment(&environment)?;
-        fs::write(&ready, SLIXMPP)?;
+    for (environment, package) in &environments {
+        if !has_package(environment, package) {
+            python_environment(environment, package)?;
+        }
     }
     Ok(())
 }
@@ -137,12 +149,20 @@ fn components() -> Outcome<()> {
     Ok(())
 }
 
-fn python_environment(environment: &Path) -> Outcome<()> {
-    say(&format!("install: {SLIXMPP} from PyPI into {}", environment.display()));
+/// Each has its own environment: their dependencies are none of each other's business.
+fn has_package(environment: &Path, package: &str) -> bool {
+    let has_python = environment.join("bin").join("python").exists();
+    has_python && fs::read_to_string(environment.join("ready")).is_ok_and(|text| text == package)
+}
+
+fn python_environment(environment: &Path, packages: &str) -> Outcome<()> {
+    say(&format!("install: {packages} from PyPI into {}", environment.display()));
     let _ = fs::remove_dir_all(environment);
     run(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
     let pip = environment.join("bin").join("pip");
-    run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", SLIXMPP]))
+    let mut install = Command::new(pip);
+    run(install.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages.split(' ')))?;
+    Ok(fs::write(environment.join("ready"), packages)?)
 }
 
 fn succeeds(command: &mut Command) -> bool {

@@ -1,4 +1,4 @@
-//! Behind the cargo aliases: `cargo plugins`, `cargo demo`, `cargo verify`, `cargo bench-runtime`.
+//! Behind the cargo aliases: `cargo plugins`, `cargo demo`, `cargo verify`, `cargo bench-runtime`, `cargo bench-peers`.
 //!
 //! Owns the choice of the command and nothing else: each command is a module with one `run`. Stays lean, because every first run of
 //! a newcomer compiles it: the standard library and what makes components.
@@ -14,7 +14,8 @@ const USAGE: &str = "\
 cargo plugins [NAME...]         builds plugins/NAME, or all of them, into target/plugins/NAME.wasm
 cargo demo [-- --once]          the five-minute run
 cargo verify [STAGE...]         the whole gate
-cargo bench-runtime [FILTER]    what a crossing, an instance and a swap cost";
+cargo bench-runtime [FILTER]    what a crossing, an instance and a swap cost
+cargo bench-peers [NAME...]     tombolo beside other bridges";
 
 /// `sysexits.h`: the command was called wrongly.
 const EXIT_USAGE: u8 = 64;
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
         "plugins" => plugins::run(rest),
         "demo" => demo::run(rest),
         "verify" => verify::run(rest),
-        "bench-runtime" => bench::run(rest),
+        "bench-runtime" => bench::runtime(rest),
+        "bench-peers" => bench::peers(rest),
         _ => return usage(),
     };
     outcome.unwrap_or_else(|error| {

@@ -3,14 +3,13 @@
 use tombolo_core::model::bridge::HttpCall;
 use tombolo_core::policy::Door;
 
-use super::Stage;
+use super::{Names, Stage};
 
 impl Stage {
     /// For scripts in which the island asks; whom it asks lets us see its presence.
     pub(super) fn open_door(&mut self) -> Result<(), String> {
-        let door = door()?;
-        self.quietly(|stage| stage.hub.doors_changed(vec![door], stage.now));
-        Ok(())
+        let door = door(&self.names)?;
+        self.quietly(|stage| stage.hub.doors_changed(vec![door], stage.now))
     }
 
     /// An HTTP client of the island asks through the door.
@@ -24,7 +23,7 @@ impl Stage {
         let headers = [("Host", "localhost:8085"), ("Accept", "text/plain")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
         let call = HttpCall { method: method.to_owned(), target: target.to_owned(), headers, body };
-        self.hub.handle_knock(self.knocks, door()?.listen(), call, self.now);
+        self.hub.handle_knock(self.knocks, door(&self.names)?.listen(), call, self.now);
         Ok(())
     }
 
@@ -38,8 +37,9 @@ impl Stage {
 }
 
 /// By it, HTTP clients of the island reach what the plant has below `/heating`.
-fn door() -> Result<Door, String> {
+fn door(names: &Names) -> Result<Door, String> {
     let address = ([127, 0, 0, 1], 8085).into();
     let methods = ["GET", "HEAD", "PUT"].map(str::to_owned).to_vec();
-    Door::new(address, "httpx://plant@example.com/heating", methods, None).map_err(|error| error.to_string())
+    Door::new(address, &names.localize("httpx://plant@example.com/heating"), methods, None)
+        .map_err(|error| error.to_string())
 }

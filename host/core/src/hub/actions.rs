@@ -4,7 +4,7 @@
 
 use super::registry::{NodeKey, Put};
 use super::watches::Removed;
-use super::{Hub, Owner};
+use super::{Asked, Hub, Owner};
 use crate::model::bridge::Report;
 use crate::model::{Action, Event, Failure, Node, NodeState, Timestamp};
 use crate::wire::concentrator::NodeEvents;
@@ -19,13 +19,13 @@ impl Hub {
             Action::PutNode(node) => self.put_node(bridge, *node, now),
             Action::RemoveNode(number) => self.remove_node(bridge, number, now),
             Action::NodeState { node, state } => self.state_changed(bridge, node, state, now),
-            Action::NodeFailed { id, node, failure } => {
+            Action::NodeFailed { id, node, failure } if self.is_asked(bridge, id) => {
                 if let Some(key) = self.registry.by_number(bridge, node) {
                     self.readout_failed(id, key, &failure, now);
                     self.query_failed(id, key, &failure);
                 }
             }
-            Action::Complete { id, outcome } => self.completed(id, outcome, now),
+            Action::Complete { id, outcome } if self.is_asked(bridge, id) => self.completed(id, outcome, now),
             Action::ControlThing { id, thing, settings } => self.control_thing(bridge, id, thing, &settings, now),
             Action::ReadThing { id, thing } => self.read_thing(bridge, id, thing, now),
             _ => {}
@@ -85,7 +85,7 @@ impl Hub {
         if dropped > 0 {
             self.complain(bridge, format!("{dropped} values of node {} do not fit their fields", reading.node));
         }
-        if let Some(request) = answers {
+        if let Some(request) = answers.filter(|request| self.is_asked(bridge, *request)) {
             self.readout_reported(request, key, &reading);
             self.query_reported(request, key, &reading);
         }
@@ -177,8 +177,20 @@ impl Hub {
         }
     }
 
+    /// Whether this bridge was asked this and has not completed it; of what others were asked it can say nothing.
+    fn is_asked(&mut self, bridge: &str, request: u64) -> bool {
+        match self.requests.get(&request).map(|asked| asked.bridge == bridge) {
+            Some(false) => {
+                self.complain(bridge, format!("an answer to request {request}, which another bridge was asked"));
+                false
+            }
+            Some(true) => true,
+            None => false,
+        }
+    }
+
     fn completed(&mut self, request: u64, outcome: Result<(), Failure>, now: Timestamp) {
-        match self.requests.remove(&request) {
+        match self.requests.remove(&request).map(|Asked { owner, .. }| owner) {
             Some(Owner::Readout(number)) => self.readout_completed(number, request, outcome, now),
             Some(Owner::Control(number)) => self.control_completed(number, request, outcome),
             Some(Owner::Run(number)) => self.run_completed(number, request, outcome),

@@ -9,7 +9,7 @@ use jid::Jid;
 use minidom::Element;
 
 use super::Hub;
-use super::mirror::Asked;
+use super::mirror::{Asked, Errand};
 use super::timers::Timer;
 use crate::model::{Timestamp, limits};
 use crate::wire::stanza::{Condition, FaultKind, StanzaFault, request};
@@ -30,6 +30,8 @@ pub(super) enum Purpose {
     Remote(Box<Asked>),
     /// What somebody asked through a door.
     Knock(u64),
+    /// A service in whose nodes mirrored things are published.
+    Service(Box<Errand>),
     /// Whatever the answer is, nobody minds.
     Nothing,
 }
@@ -106,9 +108,9 @@ impl Hub {
 
     /// The session is another: answers to what was asked in the last one will not come, except our own.
     pub(super) fn asks_lost(&mut self, now: Timestamp) {
-        let me = self.me();
-        let (own, lost) =
-            std::mem::take(&mut self.asks.0).into_iter().partition(|(_, ask)| ask.to.is_some() && ask.to == me);
+        let all = std::mem::take(&mut self.asks.0);
+        let is_own = |ask: &Ask| ask.to.as_ref().is_some_and(|to| self.is_me(to));
+        let (own, lost) = all.into_iter().partition(|(_, ask)| is_own(ask));
         self.asks.0 = own;
         let lost: BTreeMap<u64, Ask> = lost;
         for (number, ask) in lost {
@@ -127,7 +129,7 @@ impl Hub {
                 if let Ok(Some(payload)) = outcome
                     && payload.is("query", ns::ROSTER)
                 {
-                    self.roster_changed(roster::parse(&payload));
+                    self.roster_told(roster::parse(&payload));
                 }
                 self.contacts_known(now);
                 self.look_behind_doors();
@@ -135,6 +137,7 @@ impl Hub {
             }
             Purpose::Remote(asked) => self.remote_answered(*asked, outcome, now),
             Purpose::Knock(id) => self.passage_answered(id, outcome, now),
+            Purpose::Service(errand) => self.service_answered(*errand, outcome, now),
             Purpose::Nothing => {}
         }
     }

@@ -213,9 +213,10 @@ impl Hub {
     }
 
     /// The app has answered.
-    pub(super) fn chat_granted(&mut self, sentence: &Sentence, outcome: Result<Granted, String>) {
+    pub(super) fn chat_granted(&mut self, sentence: &Sentence, outcome: Result<Granted, Failure>) {
         let text = match outcome {
-            Ok(Granted::Done(text)) | Err(text) => text,
+            Ok(Granted::Done(text)) => text,
+            Err(failure) => failure.message,
             Ok(Granted::Status(service)) => {
                 let uptime = Timestamp(0).plus_ms(service.uptime_s.saturating_mul(1000));
                 let up = phrases::age(Timestamp(0), uptime);

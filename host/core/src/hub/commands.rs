@@ -15,7 +15,7 @@ use jid::{BareJid, Jid};
 use super::addresses::Peer;
 use super::errands::{Errand, Wish};
 use super::lookup::{Readable, refusal};
-use super::{Asker, Hub};
+use super::{Asker, Hub, Manage};
 use crate::model::{NodeRef, Timestamp};
 use crate::policy::{Access, May};
 use crate::wire::command::{Action, Answer, Note, Reason, Request, Status, Tone};
@@ -195,8 +195,8 @@ impl Hub {
             (Command::Read, _) => self.read_chosen(&caller.bare(), form),
             (Command::Set, Stage::Values { node, shown }) => self.set_values(caller, node, shown, form),
             (Command::Set, _) => self.ask_for_values(caller, form),
-            (Command::Release, _) => Ok(Outcome::Wish(Wish::Release(chosen(form, "bridge")?.to_owned()))),
-            (Command::Restart, _) => Ok(Outcome::Wish(Wish::Restart(chosen(form, "bridge")?.to_owned()))),
+            (Command::Release, _) => manage(form, Manage::Release),
+            (Command::Restart, _) => manage(form, Manage::Restart),
             (Command::Requests, _) => self.decide_request(&caller.bare(), form, now),
             (Command::Decisions, _) => self.revoke_decisions(form),
             (Command::List | Command::Status | Command::Bridges | Command::Reload, _) => {
@@ -305,6 +305,11 @@ impl Hub {
     pub(super) fn session_over(&mut self, number: u64) {
         self.sessions.expire(number);
     }
+}
+
+/// What the form says to do to a bridge.
+fn manage(form: &Form, what: Manage) -> Result<Outcome, StanzaFault> {
+    Ok(Outcome::Wish(Wish::Manage { bridge: chosen(form, "bridge")?.to_owned(), what }))
 }
 
 /// The value of a field that had to be filled in.

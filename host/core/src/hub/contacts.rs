@@ -126,7 +126,10 @@ impl Hub {
 
     fn appearance(&self, at: &Jid) -> (Availability, Vec<Element>) {
         let entry = match self.seat(Some(at)) {
-            Ok(None) => return (Availability::Available, vec![self.caps().to_element()]),
+            Ok(None) => {
+                let caps = std::iter::once(self.caps().to_element());
+                return (Availability::Available, caps.chain(self.publisher.announced_last()).collect());
+            }
             Ok(Some(key)) => self.registry.get(key),
             Err(_) => None,
         };
@@ -140,7 +143,10 @@ impl Hub {
 
     /// A node came, went or changed its state: those who see its address are told.
     pub(super) fn show_node(&mut self, key: NodeKey) {
-        if let Some(at) = self.address_of(key).filter(|_| self.friends.contacts() > 0) {
+        if self.friends.contacts() == 0 && self.mirrors.is_nothing() {
+            return;
+        }
+        if let Some(at) = self.address_of(key) {
             self.show_address(&at);
         }
     }
@@ -151,6 +157,7 @@ impl Hub {
             let to = Jid::from(jid.clone());
             self.show(&Contact { jid, at: Some(at.clone()) }, &to);
         }
+        self.own_address_changed(at);
     }
 
     /// Rules changed: who may not see an address any more, does not.

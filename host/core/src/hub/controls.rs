@@ -13,7 +13,7 @@ use super::errands::Errand;
 use super::lookup::{Place, check_count, is_device_itself, not_found};
 use super::registry::{Entry, NodeKey};
 use super::timers::Timer;
-use super::{Asker, Hub, Owner};
+use super::{Asked, Asker, Hub, Owner};
 use crate::model::{Event, Failure, Field, NodeRef, ReasonCode, Setting, Timestamp, Value, limits};
 use crate::policy::{Access, ControlPermit, Denial};
 use crate::wire::control::{self, FormParameter, GetForm, Parameter, Refusal, Set, invalid};
@@ -206,7 +206,7 @@ impl Hub {
             let Some(entry) = self.registry.get(write.key) else { continue };
             let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
             let id = self.number();
-            self.requests.insert(id, Owner::Control(number));
+            self.requests.insert(id, Asked { bridge: bridge.clone(), owner: Owner::Control(number) });
             self.tell(&bridge, Event::Write { id, node, settings: write.settings });
             control.pending.insert(id, (bridge, write.shown));
         }

@@ -58,7 +58,8 @@ impl Hub {
             None => Info::ours(&self.config.name),
         };
         let info = if self.has_queues() { info.with_queues() } else { info };
-        if self.http.rules.is_empty() { info } else { info.with_http() }
+        let info = if self.http.rules.is_empty() { info } else { info.with_http() };
+        info.with_notify(self.mirrors.listened().into_iter())
     }
 
     fn describe(&self, caller: Option<&Peer>, node: Option<&str>) -> Result<Info, StanzaFault> {

@@ -8,8 +8,8 @@ use super::controls::Informed;
 use super::lookup::Readable;
 use super::readouts::Filter;
 use super::timers::Timer;
-use super::{Hub, Output, chat, commands};
-use crate::model::{Failure, NodeReading, NodeRef, Timestamp, limits};
+use super::{Hub, Manage, Output, chat, commands};
+use crate::model::{Failure, NodeReading, NodeRef, ReasonCode, Timestamp, limits};
 use crate::wire::control::{Parameter, Refusal, Set};
 use crate::wire::{Dialect, Profile};
 
@@ -27,6 +27,13 @@ pub(super) enum Errand {
         /// Which item.
         place: u64,
     },
+    /// A part of a command to bridges.
+    Run {
+        /// Which command.
+        number: u64,
+        /// Which part of it.
+        request: u64,
+    },
 }
 
 /// What only the app can do.
@@ -36,10 +43,13 @@ pub enum Wish {
     Status,
     /// Look at configuration and plugins again.
     Reload,
-    /// End a bridge's quarantine.
-    Release(String),
-    /// Stop a bridge and start it again.
-    Restart(String),
+    /// Do something to a bridge as a whole.
+    Manage {
+        /// The bridge.
+        bridge: String,
+        /// What.
+        what: Manage,
+    },
 }
 
 /// What became of a wish.
@@ -94,8 +104,8 @@ pub struct ServiceBridge {
 pub(super) struct Wishes(BTreeMap<u64, (Errand, Timestamp)>);
 
 impl Hub {
-    /// What became of an [`Output::Wish`]; an error is a sentence for people.
-    pub fn handle_granted(&mut self, id: u64, outcome: Result<Granted, String>, now: Timestamp) {
+    /// What became of an [`Output::Wish`].
+    pub fn handle_granted(&mut self, id: u64, outcome: Result<Granted, Failure>, now: Timestamp) {
         self.now = now;
         if let Some((errand, deadline)) = self.wishes.0.remove(&id) {
             self.timers.cancel(deadline, Timer::Wish(id));
@@ -106,7 +116,8 @@ impl Hub {
     /// Asks the app.
     pub(super) fn wish(&mut self, errand: Errand, wish: Wish, now: Timestamp) {
         if self.wishes.0.len() >= limits::WISHES_MAX {
-            return self.errand_granted(errand, Err("Too much is asked of the service at once.".to_owned()), now);
+            let busy = Failure::new(ReasonCode::Busy, "Too much is asked of the service at once.");
+            return self.errand_granted(errand, Err(busy), now);
         }
         let id = self.number();
         let deadline = now.plus_ms(limits::WISH_DEADLINE_MS);
@@ -118,7 +129,8 @@ impl Hub {
     /// The app had its time.
     pub(super) fn wish_overdue(&mut self, id: u64, now: Timestamp) {
         if let Some((errand, _)) = self.wishes.0.remove(&id) {
-            self.errand_granted(errand, Err("The service did not answer in time.".to_owned()), now);
+            let late = Failure::new(ReasonCode::Timeout, "The service did not answer in time.");
+            self.errand_granted(errand, Err(late), now);
         }
     }
 
@@ -167,7 +179,7 @@ impl Hub {
         match errand {
             Errand::Command(step) => self.command_read(step, &readings),
             Errand::Chat(sentence) => self.chat_read(&sentence, &readings, now),
-            Errand::Job { .. } => {}
+            Errand::Job { .. } | Errand::Run { .. } => {}
         }
     }
 
@@ -177,11 +189,13 @@ impl Hub {
             Errand::Command(step) => self.command_set(step, failure),
             Errand::Chat(sentence) => self.chat_set(&sentence, failure),
             Errand::Job { queue, place } => self.job_ended(&queue, place, failure.as_ref()),
+            Errand::Run { .. } => {}
         }
     }
 
-    fn errand_granted(&mut self, errand: Errand, outcome: Result<Granted, String>, now: Timestamp) {
+    fn errand_granted(&mut self, errand: Errand, outcome: Result<Granted, Failure>, now: Timestamp) {
         match errand {
+            Errand::Run { number, request } => self.run_completed(number, request, outcome.map(|_| ())),
             Errand::Command(step) => self.command_granted(step, outcome, now),
             Errand::Chat(sentence) => self.chat_granted(&sentence, outcome),
             Errand::Job { .. } => {}

@@ -169,7 +169,17 @@ impl Hub {
         self.announce(now);
     }
 
-    /// The contact list, or a change of it; the caller has checked that it comes from our own server.
+    /// The whole contact list at the begin of a session. What our server forgot, as some do in a crash, is forgotten by us, or we would not
+    /// ask for it again.
+    pub(super) fn roster_told(&mut self, items: Vec<roster::Item>) {
+        let told: BTreeSet<&BareJid> = items.iter().map(|item| &item.jid).collect();
+        let is_forgotten = |contact: &Contact| contact.at.is_none() && !told.contains(&contact.jid);
+        let forgotten: Vec<Contact> = self.friends.roster.keys().filter(|one| is_forgotten(one)).cloned().collect();
+        forgotten.iter().for_each(|contact| self.friends.drop(contact));
+        self.roster_changed(items);
+    }
+
+    /// Contacts that were added or changed; the caller has checked that this comes from our own server.
     pub(super) fn roster_changed(&mut self, items: Vec<roster::Item>) {
         for item in items {
             let contact = Contact { jid: item.jid, at: None };
@@ -188,7 +198,7 @@ impl Hub {
         let contact = Contact::of(from);
         self.remote_presence(&from.jid, what, now);
         match what {
-            Presence::Available { caps } => {
+            Presence::Available { caps, .. } => {
                 let is_slixmpp = caps.as_ref().is_some_and(|caps| caps.is_slixmpp());
                 if self.friends.online.len() < limits::CONTACTS_MAX || self.friends.online.contains_key(from) {
                     let before = self.friends.online.insert(from.clone(), is_slixmpp);

@@ -14,16 +14,22 @@
 //! | [`jobs`] | what is asked of it, some at a time |
 //! | [`browse`] | which nodes it has |
 //! | [`learn`] | what it says of them: readouts, forms, subscriptions, and what comes unasked |
+//! | [`published`] | what came without being asked for, by whatever way |
+//! | [`service`] | nodes of services and accounts that are listened to |
 //! | [`thing`] | what is known of one node; knows no stanza |
 //! | [`show`] | which bridge is shown what, under which number |
+//! | [`own`] | what stands at our own addresses |
 //! | [`order`] | what mappers want of things |
 //!
-//! **Our own JID** is a remote like any other: what we send to ourselves does not leave the process, but comes back in as if the server had
+//! **Our own JID**, and as a component each address of a node, is a remote like any other: what we send to ourselves does not leave the process, but comes back in as if the server had
 //! brought it ([`Hub::poll_output`]). So things of another bridge of this host take the same path, under the rules that name our own bare JID.
 //!
 //! **No loops.** A bridge is never shown its own nodes. A node that shows somebody else's thing says so in its extras ([`ORIGIN`], [`HOPS`]),
 //! which travel as parameters of concentrator nodes: what is ours, or has gone through too many hands, is not mirrored, and a node that
 //! declares an origin which its bridge is shown anyway is refused.
+//!
+//! **What is published** ([`published`], [`service`]) is shown as well, where an entry wants it: by an account's own nodes, presence or plain
+//! messages, in nodes of a service, or in a room. Nothing is asked there but what was published last.
 //!
 //! What a remote says is bounded and never believed further than its own nodes: unknown nodes, foreign ids and huge texts are left out and
 //! said once in the log.
@@ -33,7 +39,10 @@ mod entry;
 mod jobs;
 mod learn;
 mod order;
+mod own;
+mod published;
 mod remote;
+mod service;
 mod show;
 mod thing;
 mod whereabouts;
@@ -43,11 +52,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jid::BareJid;
 
 use super::Hub;
-use crate::model::{HOPS, Node, NodeReading, ORIGIN, Timestamp};
+use super::rooms::RoomRule;
+use crate::model::{HOPS, Node, ORIGIN, Timestamp};
 
-pub use entry::Mirror;
+pub(super) use entry::address;
+pub use entry::{Mirror, Way};
 pub(super) use jobs::Asked;
 use remote::Remote;
+pub(super) use service::Errand;
+use service::Service;
 use show::Show;
 pub(super) use thing::OFFLINE;
 
@@ -56,6 +69,11 @@ pub(super) use thing::OFFLINE;
 pub(super) struct Mirrors {
     shows: BTreeMap<String, Show>,
     remotes: BTreeMap<BareJid, Remote>,
+    services: BTreeMap<BareJid, Service>,
+    /// Nodes that we are subscribed to, as far as we know.
+    taken: BTreeSet<(BareJid, String)>,
+    /// We are there and know our contacts.
+    is_begun: bool,
 }
 
 /// A remote and what of it a bridge is shown, for people.
@@ -63,13 +81,19 @@ pub(super) struct Mirrors {
 pub struct MirroredThings {
     /// Whose things.
     pub jid: BareJid,
-    /// `present`, `away`, `met` while it is being looked at, `waiting` for its consent to be seen, or `unsuitable`.
+    /// `present`, `away`, `met` while it is being looked at, `refused`, `unsuitable`; of a service also `waiting` for somebody's consent,
+    /// `absent` where nodes are not there; of a room `anonymous` where nobody in it is believed.
     pub state: &'static str,
     /// How many of its things the bridge is shown.
     pub things: usize,
 }
 
 impl Mirrors {
+    /// Whether nothing of anybody is wanted.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.remotes.is_empty()
+    }
+
     /// Whether the operator wants anything of this JID.
     pub(super) fn names(&self, jid: &BareJid) -> bool {
         self.remotes.contains_key(jid)
@@ -80,6 +104,20 @@ impl Mirrors {
         let Some(origin) = node.extra(ORIGIN) else { return false };
         let Some(show) = self.shows.get(bridge) else { return false };
         show.wants_address(origin) || show.shown().any(|(jid, name)| self.origin_of(jid, name) == Some(origin))
+    }
+
+    /// Rooms that some bridge wants us to be in.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = RoomRule> {
+        self.shows.values().flat_map(|show| &show.entries).filter_map(Mirror::room)
+    }
+
+    /// Nodes of contacts' own accounts of which we want to be told.
+    pub(super) fn listened(&self) -> BTreeSet<String> {
+        let nodes = self.shows.values().flat_map(|show| &show.entries).filter_map(|entry| match &entry.way {
+            Way::Pep(nodes) => Some(nodes),
+            Way::Ask | Way::Presence | Way::Service(_) | Way::Room { .. } => None,
+        });
+        nodes.flatten().cloned().collect()
     }
 
     fn origin_of(&self, jid: &BareJid, name: &crate::model::NodeRef) -> Option<&str> {
@@ -99,11 +137,17 @@ impl Hub {
         let touched =
             before.iter().chain(&entries).filter(|entry| !(before.contains(entry) && entries.contains(entry)));
         let touched: BTreeSet<BareJid> = touched.map(|entry| entry.jid.clone()).collect();
+        let caps = self.caps();
         match self.mirrors.shows.get_mut(bridge) {
             Some(show) => show.entries = entries,
             None => _ = self.mirrors.shows.insert(bridge.to_owned(), Show::new(entries)),
         }
+        if self.mirrors.is_begun {
+            self.say_if_changed(&caps, now);
+        }
         self.remotes_changed(&touched, now);
+        self.services_changed(&touched, now);
+        self.rooms_changed(now);
         self.hide_unwanted(bridge);
         match is_nothing {
             true => _ = self.mirrors.shows.remove(bridge),
@@ -121,10 +165,16 @@ impl Hub {
         self.tell_things(bridge);
     }
 
-    /// Readings of a mirrored JID that came by another way than its answers, for instance published by it.
-    pub fn mirror_report(&mut self, jid: &BareJid, readings: Vec<NodeReading>, now: Timestamp) {
-        self.now = now;
-        self.hear_published(jid, readings);
+    fn state_for_people(&self, jid: &BareJid, remote: &Remote) -> &'static str {
+        let is = |is_way: &dyn Fn(&Way) -> bool| self.is_published_by(jid, is_way);
+        match self.mirrors.services.get(jid) {
+            _ if is(&|way| *way == Way::Ask) => remote.state_for_people(),
+            Some(service) if is(&|way| matches!(way, Way::Service(_))) => service.state_for_people(),
+            _ if remote.is_anonymous => "anonymous",
+            _ if is(&|way| matches!(way, Way::Room { .. })) && self.is_in_room(jid) => "present",
+            _ if !remote.here.is_empty() => "present",
+            _ => remote.state_for_people(),
+        }
     }
 
     /// What a bridge is shown, for people.
@@ -132,7 +182,7 @@ impl Hub {
         let Some(show) = self.mirrors.shows.get(bridge) else { return Vec::new() };
         let of = |(jid, remote): (&BareJid, &Remote)| MirroredThings {
             jid: jid.clone(),
-            state: remote.state_for_people(),
+            state: self.state_for_people(jid, remote),
             things: show.shown().filter(|(shown, _)| *shown == jid).count(),
         };
         self.mirrors.remotes.iter().filter(|(jid, _)| show.wants_any(jid)).map(of).collect()

@@ -21,13 +21,15 @@ use minidom::Element;
 
 use super::Hub;
 use super::addresses::Peer;
+use super::mirror::address;
 use super::registry::NodeKey;
+use super::rooms::RoomRule;
 use super::timers::Timer;
-use crate::model::{Event, Field, NodeReading, NodeRef, Reading, Timestamp, limits};
+use crate::model::{Event, Field, HOPS, Node, NodeReading, NodeRef, ORIGIN, Reading, Timestamp, limits};
 use crate::wire::sensor;
 
 use channel::{Channel, Lane};
-pub use rule::{How, Promise, RoomRule, Rule};
+pub use rule::{How, Promise, Rule};
 
 /// All sections, and what is on its way because of them.
 #[derive(Debug, Default)]
@@ -41,11 +43,10 @@ pub(super) struct Publisher {
     channels: BTreeMap<Channel, u64>,
     /// From parcel to lane.
     parcels: BTreeMap<u64, u64>,
-    rooms: room::Rooms,
     announced: presence::Announced,
     /// Whom we asked in this session to show us when they are there.
     asked: BTreeSet<BareJid>,
-    is_online: bool,
+    pub(super) is_online: bool,
     given_up: u64,
 }
 
@@ -84,6 +85,14 @@ impl Publisher {
     pub(super) fn forget(&mut self, key: NodeKey) {
         self.named.remove(&key);
         self.paces.retain(|(_, other), _| *other != key);
+    }
+
+    /// Rooms that some section speaks in, with what the first says of each.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = RoomRule> {
+        self.rules.iter().filter_map(|rule| match &rule.how {
+            How::Room(room) => Some(room.clone()),
+            How::Message { .. } | How::Presence | How::Node { .. } | How::Queue(_) => None,
+        })
     }
 
     fn lane_of(&mut self, channel: &Channel, number: u64) -> Option<u64> {
@@ -218,6 +227,7 @@ impl Hub {
             None => entry.last_values(is_wanted).into_iter().collect(),
         };
         let node = entry.name.clone();
+        let origin = self.origin_of(rule, &entry.node, &node);
         let readings = stamped.into_iter().filter(|(_, fields)| !fields.is_empty()).map(|(at, fields)| NodeReading {
             node: Some(node.clone()),
             at,
@@ -225,14 +235,24 @@ impl Hub {
             errors: Vec::new(),
         });
         let readings: Vec<NodeReading> = readings.collect();
-        if readings.is_empty() { Vec::new() } else { self.hand_over(rule, &node, &readings, is_durable, now) }
+        if readings.is_empty() {
+            return Vec::new();
+        }
+        self.hand_over(rule, &node, (&readings, origin), is_durable, now)
+    }
+
+    /// Where the node lives, if that has to be said: it is somebody else's, or whoever reads it sees a service and not us.
+    fn origin_of(&self, rule: &Rule, node: &Node, name: &NodeRef) -> Option<(String, u32)> {
+        let is_by_a_service = matches!(&rule.how, How::Node { service: Some(_), .. });
+        let own = || Some((address(&self.me().filter(|_| is_by_a_service)?.to_bare(), name), 0));
+        elsewhere(node).or_else(own)
     }
 
     fn hand_over(
         &mut self,
         rule: &Rule,
         node: &NodeRef,
-        readings: &[NodeReading],
+        (readings, origin): (&[NodeReading], Option<(String, u32)>),
         is_durable: bool,
         now: Timestamp,
     ) -> Vec<u64> {
@@ -244,6 +264,7 @@ impl Hub {
         };
         let mut items = Vec::new();
         for payload in payloads {
+            let payload = sensor::with_origins(payload, |_| origin.clone());
             match (&rule.how, rule.channel(node)) {
                 (How::Message { promise, .. }, Some(channel)) => {
                     items.extend(self.post(channel, payload, *promise != Promise::None || is_durable, now));
@@ -273,4 +294,10 @@ impl Hub {
     fn reader(&self, to: &Jid) -> Peer {
         Peer { jid: to.clone(), at: self.config.component.clone().map(Jid::from) }
     }
+}
+
+/// Where a node lives that shows somebody else's thing, and through how many hosts' hands it has come.
+fn elsewhere(node: &Node) -> Option<(String, u32)> {
+    let hops = node.extra(HOPS).map_or(0, |hops| hops.parse().unwrap_or(u32::MAX));
+    Some((node.extra(ORIGIN)?.to_owned(), hops))
 }

@@ -13,7 +13,7 @@ use super::errands::Errand;
 use super::lookup::{Readable, check_count};
 use super::registry::NodeKey;
 use super::timers::Timer;
-use super::{Asker, Downgrade, Hub, Owner};
+use super::{Asked, Asker, Downgrade, Hub, Owner};
 use crate::model::bridge::Read as ReadEvent;
 use crate::model::{
     Event, Failure, Field, FieldKinds, FieldValue, NodeReading, NodeRef, Reading, Readout as How, ReasonCode,
@@ -228,14 +228,14 @@ impl Hub {
             since: readout.filter.from,
             until: readout.filter.to,
         };
-        self.requests.insert(id, Owner::Readout(number));
+        self.requests.insert(id, Asked { bridge: bridge.clone(), owner: Owner::Readout(number) });
         self.tell(&bridge, Event::Read(read));
         readout.pending.insert(id, (bridge, keys));
     }
 
     /// A mapper's report that answers a read.
     pub(super) fn readout_reported(&mut self, request: u64, key: NodeKey, reading: &Reading) {
-        let Some(Owner::Readout(number)) = self.requests.get(&request).copied() else { return };
+        let Some(Owner::Readout(number)) = self.owner_of(request) else { return };
         let (Some(readout), Some(entry)) = (self.readouts.live.get_mut(&number), self.registry.get(key)) else {
             return;
         };
@@ -264,7 +264,7 @@ impl Hub {
 
     /// A mapper cannot read one of the nodes.
     pub(super) fn readout_failed(&mut self, request: u64, key: NodeKey, failure: &Failure, now: Timestamp) {
-        let Some(Owner::Readout(number)) = self.requests.get(&request).copied() else { return };
+        let Some(Owner::Readout(number)) = self.owner_of(request) else { return };
         let Some(readout) = self.readouts.live.get_mut(&number) else { return };
         let is_asked = readout.pending.get_mut(&request).is_some_and(|(_, unanswered)| unanswered.remove(&key));
         if is_asked {

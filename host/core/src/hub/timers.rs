@@ -50,6 +50,8 @@ pub(super) enum Timer {
     HttpOutflow(u64),
     /// An HTTP client of the island has waited long enough.
     HttpPassage(u64),
+    /// Something of a service with mirrored nodes is due.
+    Service(u64),
 }
 
 /// All deadlines. One can be set twice; whoever gets it checks whether it still means something.

@@ -218,6 +218,14 @@ pub const MIRROR_WATCH_S: u64 = 3600;
 pub const MIRROR_POLL_MS: u64 = 30_000;
 /// How often at most, in milliseconds.
 pub const MIRROR_POLL_MS_MIN: u64 = 1000;
+/// Nodes of one publish-subscribe service that are listened to.
+pub const MIRROR_PUBSUB_NODES_MAX: usize = 1000;
+/// Items that are fetched of a node when we begin to listen to it: the last of each of a few things.
+pub const MIRROR_ITEMS_MAX: usize = 20;
+/// Longest time between two readouts of a thing, or two looks for nodes of a service, that can be asked for, in milliseconds: a day.
+pub const MIRROR_POLL_MS_MAX: u64 = 86_400_000;
+/// Longest silence of a published thing that can be asked for, in milliseconds: thirty days.
+pub const MIRROR_STALE_MS_MAX: u64 = 2_592_000_000;
 /// From how many hosts' hands a thing is taken at most: more is a ring.
 pub const MIRROR_HOPS_MAX: u32 = 4;
 /// Settings and readouts of mirrored things that one mapper may have under way.

@@ -17,6 +17,11 @@ impl Glob {
         fits(self.0.as_bytes(), text.as_bytes())
     }
 
+    /// Whether it means one text only.
+    pub fn is_literal(&self) -> bool {
+        !self.0.contains('*')
+    }
+
     /// Whether everything fits that begins so. False also where that cannot be told simply.
     pub fn fits_all_of(&self, beginning: &str) -> bool {
         self.0.strip_suffix('*').is_some_and(|literal| !literal.contains('*') && beginning.starts_with(literal))

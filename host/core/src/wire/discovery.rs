@@ -138,6 +138,12 @@ impl Info {
         self
     }
 
+    /// And whoever wants to be told what contacts publish at their own accounts in these nodes (XEP-0163 §4).
+    pub fn with_notify(mut self, nodes: impl Iterator<Item = String>) -> Self {
+        self.features.extend(nodes.map(|node| format!("{node}+notify")));
+        self
+    }
+
     /// And a way to HTTP endpoints (XEP-0332).
     pub fn with_http(mut self) -> Self {
         self.features.extend([ns::HTTP, ns::SHIM].map(str::to_owned));

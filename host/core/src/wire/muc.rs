@@ -101,6 +101,11 @@ impl Event {
 }
 
 impl Occupant {
+    /// Whether the room says that it is this account.
+    pub fn is_really(&self, account: &jid::BareJid) -> bool {
+        self.real.as_ref().is_some_and(|real| real.to_bare() == *account)
+    }
+
     fn parse(presence: &Element) -> Option<Self> {
         let x = presence.get_child("x", ns::MUC_USER)?;
         let item = x.get_child("item", ns::MUC_USER);

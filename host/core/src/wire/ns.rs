@@ -48,6 +48,8 @@ pub const DATA_DYNAMIC: &str = "urn:xmpp:xdata:dynamic";
 pub const DATA_COLOUR: &str = "urn:xmpp:xdata:color";
 /// Queues over publish-subscribe; ours (host/docs/queues.md).
 pub const QUEUE: &str = "urn:tombolo:queue:0";
+/// Where a published thing lives; ours (host/docs/origins.md).
+pub const ORIGIN: &str = "urn:tombolo:origin:0";
 /// Publish and subscribe (XEP-0060).
 pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 /// What a publish-subscribe service tells subscribers.

@@ -1,10 +1,14 @@
 //! Publish and subscribe (XEP-0060), its use by one's own account (XEP-0163), and what a node of readings is configured to.
 
+use jid::Jid;
 use minidom::Element;
 
 use super::form::{Form, FormField, FormKind};
 use super::stanza::{Condition, StanzaFault};
-use super::{ns, xml::Tag};
+use super::{
+    ns,
+    xml::{Tag, text_of},
+};
 
 /// How a node is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +19,42 @@ pub struct NodeConfig {
     pub max_items: u32,
 }
 
-/// Items of a node, as its service tells them.
+/// What happened in a node, as its service tells it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Which node.
     pub node: String,
-    /// Payloads, in order.
-    pub payloads: Vec<Element>,
+    /// What.
+    pub what: Happened,
+}
+
+/// What can happen in a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    /// Items came, in order, and others, by their ids, were taken back.
+    Items {
+        /// New, or in the place of others of their ids.
+        items: Vec<Item>,
+        /// Taken back.
+        retracted: Vec<String>,
+    },
+    /// All items were taken back.
+    Purged,
+    /// The node is gone, and whoever was subscribed is not any more.
+    Deleted,
+    /// We are subscribed from now on, or not any more.
+    Subscribed(bool),
+}
+
+/// One item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Empty where the service does not say.
+    pub id: String,
+    /// Who published it; some services say what the publisher said, so it is a hint and proves nothing.
+    pub publisher: Option<Jid>,
+    /// What was published; none: the service tells that something was, not what.
+    pub payload: Option<Element>,
 }
 
 /// Publishes an item; its id, if given, replaces an earlier item of the same id. With options: what the node must be, or becomes when
@@ -58,9 +91,9 @@ pub fn unsubscribe(node: &str, jid: &str) -> Element {
     Tag::new("pubsub", ns::PUBSUB).child(unsubscribe).build()
 }
 
-/// Asks for the newest item of a node.
-pub fn newest(node: &str) -> Element {
-    let items = Tag::new("items", ns::PUBSUB).attr("node", node).attr("max_items", "1");
+/// Asks for the newest items of a node.
+pub fn newest(node: &str, max: usize) -> Element {
+    let items = Tag::new("items", ns::PUBSUB).attr("node", node).attr("max_items", max.to_string());
     Tag::new("pubsub", ns::PUBSUB).child(items).build()
 }
 
@@ -107,16 +140,53 @@ impl NodeConfig {
 }
 
 impl Event {
-    /// Reads `<event>`, or `<pubsub>` with the items that were asked for; none: it tells of no items.
+    /// Reads `<event>`; none: it tells of nothing that we know.
     pub fn parse(payload: &Element) -> Option<Self> {
-        if !payload.is("event", ns::PUBSUB_EVENT) && !payload.is("pubsub", ns::PUBSUB) {
+        if !payload.is("event", ns::PUBSUB_EVENT) {
             return None;
         }
-        let items = payload.children().find(|child| child.name() == "items")?;
-        let found = items.children().filter(|child| child.name() == "item");
-        let payloads = found.filter_map(|item| item.children().next()).cloned().collect();
-        Some(Self { node: items.attr("node")?.to_owned(), payloads })
+        let (child, what) = payload.children().find_map(|child| Some((child, Happened::parse(child)?)))?;
+        Some(Self { node: child.attr("node")?.to_owned(), what })
     }
+}
+
+impl Happened {
+    fn parse(child: &Element) -> Option<Self> {
+        Some(match child.name() {
+            "items" => Self::Items {
+                items: items_in(child),
+                retracted: named(child, "retract").map(|retract| text_of(retract, "id")).collect(),
+            },
+            "purge" => Self::Purged,
+            "delete" => Self::Deleted,
+            "subscription" => Self::Subscribed(child.attr("subscription") == Some("subscribed")),
+            _ => return None,
+        })
+    }
+}
+
+/// Reads the items that were asked for, oldest first.
+pub fn items(payload: &Element) -> Vec<Item> {
+    payload.get_child("items", ns::PUBSUB).map(items_in).unwrap_or_default()
+}
+
+/// Reads the answer to [`subscribe`]: whether we are subscribed; else it waits for somebody's consent. COMPAT: some answer with nothing.
+pub fn is_subscribed(payload: Option<&Element>) -> bool {
+    let subscription = payload.and_then(|payload| payload.get_child("subscription", ns::PUBSUB));
+    subscription.is_none_or(|subscription| !matches!(subscription.attr("subscription"), Some("pending" | "none")))
+}
+
+fn items_in(items: &Element) -> Vec<Item> {
+    let item = |item: &Element| Item {
+        id: text_of(item, "id"),
+        publisher: item.attr("publisher").and_then(|jid| Jid::new(jid).ok()),
+        payload: item.children().next().cloned(),
+    };
+    named(items, "item").map(item).collect()
+}
+
+fn named<'a>(parent: &'a Element, name: &'a str) -> impl Iterator<Item = &'a Element> {
+    parent.children().filter(move |child| child.name() == name)
 }
 
 #[cfg(test)]
@@ -145,10 +215,30 @@ mod tests {
     fn events_bring_their_payloads() {
         let xml = "<event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'><item id='1'><resp xmlns='urn:nf:iot:sd:1.0' id=''/></item><retract id='2'/><item/></items></event>";
         let event = Event::parse(&xml.parse().unwrap()).unwrap();
-        assert_eq!((event.node.as_str(), event.payloads.len()), ("n", 1));
-        let xml = "<event xmlns='http://jabber.org/protocol/pubsub#event'><purge node='n'/></event>";
-        assert_eq!(Event::parse(&xml.parse().unwrap()), None);
+        let Happened::Items { items, retracted } = event.what else { panic!() };
+        assert_eq!((event.node.as_str(), items.len(), retracted), ("n", 2, vec!["2".to_owned()]));
+        assert!(items[0].payload.is_some() && items[1].payload.is_none());
+        for (xml, what) in [
+            ("<purge node='n'/>", Happened::Purged),
+            ("<delete node='n'><redirect uri='x'/></delete>", Happened::Deleted),
+            ("<subscription node='n' jid='a@b' subscription='none'/>", Happened::Subscribed(false)),
+            ("<subscription node='n' jid='a@b' subscription='subscribed'/>", Happened::Subscribed(true)),
+        ] {
+            let xml = format!("<event xmlns='http://jabber.org/protocol/pubsub#event'>{xml}</event>");
+            assert_eq!(Event::parse(&xml.parse().unwrap()), Some(Event { node: "n".to_owned(), what }));
+        }
         assert_eq!(Event::parse(&Element::bare("event", "other")), None);
+    }
+
+    #[test]
+    fn answers_bring_items_and_say_whether_we_are_subscribed() {
+        let pubsub =
+            |xml: &str| format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'>{xml}</pubsub>").parse().unwrap();
+        let found = items(&pubsub("<items node='n'><item id='1' publisher='a@b/c'><x xmlns='y'/></item></items>"));
+        assert_eq!((found.len(), found[0].publisher.clone()), (1, Some(Jid::new("a@b/c").unwrap())));
+        let is = |state: &str| is_subscribed(Some(&pubsub(&format!("<subscription node='n' jid='a@b' {state}/>"))));
+        assert!(is("subscription='subscribed'") && is("") && is_subscribed(None));
+        assert!(!is("subscription='pending'"));
     }
 
     #[test]

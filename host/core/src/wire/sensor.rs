@@ -2,10 +2,12 @@
 
 mod answer;
 mod field;
+mod origin;
 mod request;
 mod write;
 
 pub use answer::{Answer, Progress};
+pub use origin::{Origin, with_origins};
 pub use request::{Read, Request};
 pub use write::{accepted, cancelled, data, done, refuse, split, started};
 

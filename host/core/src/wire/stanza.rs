@@ -13,7 +13,8 @@ use jid::Jid;
 use minidom::Element;
 
 pub use build::{
-    Availability, chat, error, is_for, message, message_with, presence, received, request, result, sent_from, status,
+    Availability, chat, error, is_for, is_for_domain, kept, message, message_with, presence, received, request, result,
+    sent_from, status,
 };
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::{beyond_bounds, mend};
@@ -133,12 +134,14 @@ pub struct Chat {
 }
 
 /// What presence says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Presence {
     /// Online.
     Available {
         /// XEP-0115, if advertised.
         caps: Option<discovery::Caps>,
+        /// Readings that it carries.
+        answers: Vec<sensor::Answer>,
     },
     /// Gone.
     Unavailable,

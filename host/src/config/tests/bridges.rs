@@ -1,6 +1,8 @@
 //! Bridges, their endpoints and settings, and the rules, as operators write them.
 
 use super::*;
+use tombolo_core::hub::MirrorWay;
+use tombolo_core::policy::Glob;
 
 fn component(server: &str, rest: &str) -> String {
     format!("[xmpp.component]\ndomain = \"iot.example.org\"\nserver = \"{server}\"\nsecret = \"x\"\n{rest}")
@@ -124,6 +126,25 @@ on = true
 }
 
 #[test]
+fn things_may_be_heard_where_they_are_published() {
+    let entries = r#"[
+  { pep = "sensor@example.org/home/*", generations = ["ieee"], stale = "1 h" },
+  { presence = "meter@example.org" },
+  { pubsub = "pubsub.example.org", node = "readings/*", poll = "10 s" },
+  { room = "plant@rooms.example.org", nick = "ears", password = "hunter2", from = ["*@Example.org"] },
+]"#;
+    let config = Place::new().load(&format!("{XMPP}[bridges.home]\nplugin = \"mqtt\"\nmirror = {entries}\n")).unwrap();
+    let [pep, presence, service, room] = config.bridges["home"].mirror.as_slice() else { panic!() };
+    assert_eq!(pep.way, MirrorWay::Pep(vec!["urn:ieee:iot:sd:1.0".into()]));
+    assert_eq!((pep.nodes.to_string().as_str(), pep.stale_ms), ("home/*", Some(3_600_000)));
+    assert_eq!((presence.way.clone(), presence.jid.as_str()), (MirrorWay::Presence, "meter@example.org"));
+    assert_eq!((service.way.clone(), service.poll_ms), (MirrorWay::Service(Glob::new("readings/*")), 10_000));
+    let MirrorWay::Room { nick, from, .. } = &room.way else { panic!() };
+    assert_eq!((nick.as_str(), from.as_slice()), ("ears", [Glob::new("*@example.org")].as_slice()));
+    assert!(!format!("{room:?}").contains("hunter2"));
+}
+
+#[test]
 fn mirrors_are_read_and_what_makes_no_sense_is_explained() {
     let bridge = |mirror: &str| format!("[bridges.home]\nplugin = \"mqtt\"\nmirror = {mirror}\n");
     let with_account = |text: &str| format!("{XMPP}{text}");
@@ -142,6 +163,16 @@ fn mirrors_are_read_and_what_makes_no_sense_is_explained() {
         ("[{ things = \"a@b\", generations = [\"g1\"] }]", "6: bridges.home.mirror.generations: \"g1\" is not known"),
         ("[{ things = \"a@b\", poll = \"1 ms\" }]", "6: bridges.home.mirror.poll: \"1 ms\" is out of bounds"),
         ("[{ jid = \"a@b\" }]", "6: bridges.home.mirror: \"things\" is missing"),
+        ("[{ pubsub = \"pubsub.b\" }]", "6: bridges.home.mirror: \"node\" is missing"),
+        (
+            "[{ pubsub = \"pubsub.b/x\", node = \"n\" }]",
+            "6: bridges.home.mirror.pubsub: \"pubsub.b/x\": a service has a JID",
+        ),
+        ("[{ pep = \"a@b\", stale = \"1 ms\" }]", "6: bridges.home.mirror.stale: \"1 ms\" is out of bounds"),
+        ("[{ pep = \"a@b\", things = \"a@b\" }]", "6: bridges.home.mirror.things: unknown key"),
+        ("[{ presence = \"a@b\", poll = \"1 s\" }]", "6: bridges.home.mirror.poll: unknown key"),
+        ("[{ room = \"rooms.b\" }]", "6: bridges.home.mirror.room: \"rooms.b\" is a service; write a room of it"),
+        ("[{ room = \"r@b\", from = [\"a@b/x\"] }]", "6: bridges.home.mirror.from: \"a@b/x\": rules name accounts"),
     ] {
         let complaints = place.complaints(&with_account(&bridge(text)));
         assert!(complaints.iter().any(|complaint| complaint.starts_with(what)), "{complaints:?}");

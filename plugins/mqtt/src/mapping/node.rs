@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) is_dirty: bool,
     pub(crate) is_declared: bool,
     is_unreachable: bool,
+    /// What its convention says of it; what is heard does not count then.
+    told: Option<NodeState>,
     /// Something was heard that may change the state.
     is_health_stale: bool,
     state: NodeState,
@@ -52,6 +54,7 @@ impl Node {
             is_dirty: false,
             is_declared: false,
             is_unreachable: false,
+            told: None,
             is_health_stale: true,
             state: NodeState::Unknown,
             entities: Vec::new(),
@@ -117,6 +120,21 @@ impl Node {
 
     pub(crate) fn number_of_field(&self, name: &str) -> Option<FieldNumber> {
         self.names.iter().position(|other| other == name).and_then(|at| FieldNumber::try_from(at).ok())
+    }
+
+    /// The number of a field of an entity, by its position there.
+    pub(crate) fn number_at(&self, key: &str, position: usize) -> Option<FieldNumber> {
+        let entity = self.entities.binary_search_by(|entity| entity.key.as_str().cmp(key)).ok()?;
+        self.places.binary_search(&(entity, position)).ok().and_then(|at| FieldNumber::try_from(at).ok())
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.entities.iter().map(|entity| entity.key.clone()).collect()
+    }
+
+    /// The convention knows of its health; none: what is heard decides.
+    pub(crate) fn tell(&mut self, state: Option<NodeState>) {
+        (self.told, self.is_health_stale) = (state, true);
     }
 
     /// In the order of their numbers, each with whether settings declared it.
@@ -204,6 +222,9 @@ impl Node {
     fn health(&self) -> NodeState {
         if self.is_unreachable {
             return NodeState::Unknown;
+        }
+        if let Some(told) = self.told {
+            return told;
         }
         let mut topics: Vec<&str> = self.availability().map(|one| one.topic.as_str()).collect();
         topics.sort_unstable();

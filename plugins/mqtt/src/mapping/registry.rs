@@ -4,24 +4,40 @@
 //! then each bound field takes its value out of it, and each node gets one report. What does not fit is logged once per topic.
 
 use std::collections::BTreeMap;
-use std::str;
 
 use serde::{Deserialize, Serialize};
-use tombolo_sdk::{Actions, Level, NodeNumber, Sample, Setting, Timestamp};
+use tombolo_sdk::{Actions, NodeNumber, NodeState, Sample, Setting, Timestamp, Value};
 
 use super::hash::{Map, number_of};
-use super::json::{Document, NotJson, Scalar, Tape};
+use super::json::{Scalar, Tape};
 use super::node::{Node, NodeMemory};
-use super::spec::{About, Entity};
+use super::spec::{About, Confirm, Entity, Payload, Stamp};
 use super::template::Extracted;
-use super::value::Mismatch;
 use crate::codec::{Message, Qos};
 
-/// A subscription that became necessary or superfluous.
+mod reading;
+
+pub(super) use reading::text_of;
+use reading::{Reading, report, report_all, warn};
+
+/// What the session is to do, or learnt, because of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Subscribe(String, Qos),
     Unsubscribe(String),
+    /// A question to a thing, once what was subscribed is.
+    Ask(Message),
+    /// A thing answered the command of this token.
+    Answered(u64, Result<(), String>),
+}
+
+/// A message that carries out a wish, and what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) message: Message,
+    /// What to report once it is delivered, where nothing else tells.
+    pub(crate) echo: Option<Echo>,
+    pub(crate) confirm: Confirm,
 }
 
 /// See the module.
@@ -64,6 +80,8 @@ struct Binding {
 enum Role {
     /// Position of the field in the node.
     Field(u16),
+    /// The same, at another place of its list.
+    More(u16, usize),
     Availability(usize),
 }
 
@@ -170,6 +188,56 @@ impl Registry {
         }
     }
 
+    /// The number of a node, for who knows its id.
+    pub(crate) fn number_of(&self, id: &str) -> Option<NodeNumber> {
+        self.node(id).map(|node| node.number)
+    }
+
+    /// Takes everything away from a node.
+    pub(crate) fn clear(&mut self, id: &str) {
+        let keys = self.node(id).map(Node::keys).unwrap_or_default();
+        keys.iter().for_each(|key| self.remove_entity(id, key));
+    }
+
+    fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.get(*self.ids.get(id)?)?.as_ref()
+    }
+
+    /// A convention says how a node is; none: what is heard decides.
+    pub(crate) fn tell(&mut self, id: &str, state: Option<NodeState>, out: &mut Actions) {
+        let node = self.ids.get(id).and_then(|slot| self.nodes.get_mut(*slot)).and_then(Option::as_mut);
+        if let Some(node) = node {
+            node.tell(state);
+            node.tell_state(out);
+        }
+    }
+
+    /// Reports values that a convention read itself, by the position of their fields in the entity.
+    pub(crate) fn report(
+        &mut self,
+        (id, key): (&str, &str),
+        values: Vec<(usize, Value)>,
+        arrival: &Arrival<'_>,
+        reports: &mut u32,
+        out: &mut Actions,
+    ) {
+        let node = self.ids.get(id).and_then(|slot| self.nodes.get_mut(*slot)).and_then(Option::as_mut);
+        let Some(node) = node else { return };
+        let numbered = values.into_iter().filter_map(|(at, value)| Some(Sample::new(node.number_at(key, at)?, value)));
+        let samples = numbered.collect();
+        report(node, samples, arrival, reports, out);
+    }
+
+    /// Has a message published.
+    pub(crate) fn ask(&mut self, message: Message) {
+        self.changes.push(Change::Ask(message));
+    }
+
+    /// A thing answered a command.
+    pub(crate) fn answer(&mut self, token: u64, outcome: Result<(), String>) {
+        self.changes.push(Change::Answered(token, outcome));
+    }
+
     fn slot_of(&mut self, about: &About) -> Result<usize, String> {
         if let Some(slot) = self.ids.get(&about.id) {
             return Ok(*slot);
@@ -214,6 +282,11 @@ impl Registry {
                 topic.needs_json |= field.extract.needs_json();
                 topic.is_declared |= is_declared;
                 topic.insert(Binding { slot, role: Role::Field(number) });
+            }
+            for (at, (name, extract)) in field.more.iter().enumerate() {
+                let topic = self.topics.entry(name.clone()).or_default();
+                topic.needs_json |= extract.needs_json();
+                topic.insert(Binding { slot, role: Role::More(number, at) });
             }
         }
         let all: Vec<_> = node.availability().collect();
@@ -275,27 +348,30 @@ impl Registry {
         }
     }
 
-    /// The message that sets a field, and what to report of it once it is delivered. None: it cannot be set.
-    pub(crate) fn command(&self, node: NodeNumber, setting: &Setting) -> Option<(Message, Option<Echo>)> {
+    /// How a field is set. None: it cannot be.
+    pub(crate) fn command(&self, node: NodeNumber, setting: &Setting, stamp: Stamp) -> Option<Order> {
         let owner = self.node_by_number(node)?;
         let spec = owner.field(setting.field)?;
         let command = spec.command.as_ref()?;
-        let text = command.kind.write(&setting.value);
-        let payload = command.template.as_ref().map_or(text.clone(), |template| template.render(&text)).into_bytes();
+        let payload = command.shape.payload(&command.kind, &setting.value, stamp);
         let echo = || {
             let field = owner.field_name(setting.field)?.clone();
             Some(Echo { node, field, text: spec.kind.write(&setting.value) })
         };
-        let echo = if spec.topics.is_empty() { echo() } else { None };
-        Some((Message { topic: command.topic.clone(), payload, qos: command.qos, retain: command.retain }, echo))
+        let is_told = !spec.topics.is_empty() || command.confirm != Confirm::Broker;
+        let echo = if is_told { None } else { echo() };
+        let message = Message { topic: command.topic.clone(), payload, qos: command.qos, retain: command.retain };
+        Some(Order { message, echo, confirm: command.confirm.clone() })
     }
 
-    /// The message that has a node do something.
-    pub(crate) fn action(&self, node: NodeNumber, name: &str) -> Option<Message> {
+    /// How a node is made to do something.
+    pub(crate) fn action(&self, node: NodeNumber, name: &str, stamp: Stamp) -> Option<Order> {
         let actions = self.node_by_number(node)?.actions();
         let (_, action) = actions.into_iter().find(|(known, _)| known == name)?;
-        let payload = action.payload.clone().into_bytes();
-        Some(Message { topic: action.topic.clone(), payload, qos: action.qos, retain: action.retain })
+        let payload = action.payload.bytes(stamp);
+        let message = Message { topic: action.topic.clone(), payload, qos: action.qos, retain: action.retain };
+        let is_call = matches!(action.payload, Payload::Call(_));
+        Some(Order { message, echo: None, confirm: if is_call { Confirm::Answer } else { Confirm::Broker } })
     }
 
     /// Reports a value that no topic will ever confirm.
@@ -325,97 +401,4 @@ fn distinct(entity: &Entity) -> Vec<&String> {
     topics.sort();
     topics.dedup();
     topics
-}
-
-/// Why a payload gives nothing.
-enum Trouble {
-    NotText,
-    NotJson,
-    NothingMapped,
-    Field(String, Mismatch),
-}
-
-/// A payload that can be looked into.
-struct Reading<'a> {
-    text: &'a str,
-    document: Option<Document<'a>>,
-}
-
-impl<'a> Reading<'a> {
-    fn new(payload: &'a [u8], needs_json: bool, tape: &'a mut Tape) -> Result<Self, Trouble> {
-        let text = str::from_utf8(payload).map_err(|_| Trouble::NotText)?;
-        // An empty payload deletes a retained message: nothing to read, and nothing wrong.
-        let document = (needs_json && !text.is_empty()).then(|| Document::parse(text, tape)).transpose();
-        document.map(|document| Self { text, document }).map_err(|NotJson| Trouble::NotJson)
-    }
-}
-
-fn report_all(
-    topic: &Topic,
-    nodes: &mut [Option<Node>],
-    reading: &Reading<'_>,
-    arrival: &Arrival<'_>,
-    reports: &mut u32,
-    out: &mut Actions,
-) -> Option<Trouble> {
-    let mut trouble = None;
-    let mut found_any = reading.text.is_empty();
-    for bindings in topic.bindings.chunk_by(|one, other| one.slot == other.slot) {
-        let node = bindings.first().and_then(|binding| nodes.get_mut(binding.slot)).and_then(Option::as_mut);
-        let Some(node) = node else { continue };
-        let mut samples = Vec::with_capacity(bindings.len());
-        for binding in bindings {
-            match binding.role {
-                Role::Field(number) => {
-                    let Some(field) = node.field(number) else { continue };
-                    let extracted = field.extract.get(reading.text, reading.document);
-                    found_any |= extracted != Extracted::Nothing;
-                    match field.kind.read(&extracted) {
-                        Ok(value) => samples.extend(value.map(|value| Sample::new(number, value))),
-                        Err(mismatch) => trouble = Some(Trouble::Field(field.field.name.clone(), mismatch)),
-                    }
-                }
-                Role::Availability(position) => {
-                    found_any = true;
-                    node.hear(position, reading.text, reading.document);
-                }
-            }
-        }
-        report(node, samples, arrival, reports, out);
-    }
-    trouble.or_else(|| (!found_any && topic.is_declared).then_some(Trouble::NothingMapped))
-}
-
-fn report(node: &mut Node, samples: Vec<Sample>, arrival: &Arrival<'_>, reports: &mut u32, out: &mut Actions) {
-    if !samples.is_empty() {
-        node.declare(out);
-        node.hear_reading();
-        match arrival.receipt {
-            Some(first) => out.report_for_receipt(node.number, arrival.now, samples, first + u64::from(*reports)),
-            None => out.report(node.number, arrival.now, samples),
-        }
-        *reports += u32::from(arrival.receipt.is_some());
-    }
-    node.tell_state(out);
-}
-
-/// Once per topic: a device that is wrong once is wrong for hours.
-fn warn(topic: &mut Topic, name: &str, trouble: Option<Trouble>, out: &mut Actions) {
-    let Some(trouble) = trouble.filter(|_| !topic.warned) else { return };
-    topic.warned = true;
-    let what = match trouble {
-        Trouble::NotText => "the payload is not UTF-8".to_owned(),
-        Trouble::NotJson => "the payload is not JSON, which its mapping needs".to_owned(),
-        Trouble::NothingMapped => "the payload has nothing of what is mapped".to_owned(),
-        Trouble::Field(field, Mismatch(expected)) => format!("field {field:?} expects {expected}"),
-    };
-    out.log(Level::Warn, format!("topic {name:?}: {what}; said once per topic"));
-}
-
-/// The text of a scalar, for availability.
-pub(super) fn text_of<'a>(extracted: &'a Extracted<'a>) -> std::borrow::Cow<'a, str> {
-    match extracted {
-        Extracted::Scalar(Scalar::Text(text)) => std::borrow::Cow::Borrowed(text.trim()),
-        other => other.text(),
-    }
 }

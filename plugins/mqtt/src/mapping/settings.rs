@@ -1,7 +1,7 @@
 //! The bridge's settings as the operator writes them, and the schema that describes them. Owns their shape and defaults; what
 //! patterns and templates mean is read elsewhere. The host checks settings against the schema before a mapper sees them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::codec::{Message, Qos, Version};
 use crate::session::Options;
@@ -26,6 +26,12 @@ pub(crate) struct Settings {
     will: Option<MessageSettings>,
     online: Option<MessageSettings>,
     pub(crate) qos: Qos,
+    pub(crate) confirm_s: u32,
+    conventions: Vec<ConventionName>,
+    pub(crate) zigbee2mqtt_topics: Vec<String>,
+    pub(crate) shelly_prefixes: Vec<String>,
+    pub(crate) homie_topics: Vec<String>,
+    pub(crate) sparkplug_groups: Vec<String>,
     pub(crate) discovery_prefix: Option<String>,
     pub(crate) mirror_prefix: Option<String>,
     mirror_discovery: bool,
@@ -49,6 +55,12 @@ impl Default for Settings {
             will: None,
             online: None,
             qos: Qos::AtLeastOnce,
+            confirm_s: 10,
+            conventions: vec![ConventionName::Homeassistant],
+            zigbee2mqtt_topics: vec!["zigbee2mqtt".into()],
+            shelly_prefixes: vec!["+".into()],
+            homie_topics: vec!["homie".into()],
+            sparkplug_groups: Vec::new(),
             discovery_prefix: Some("homeassistant".into()),
             mirror_prefix: Some("tombolo".into()),
             mirror_discovery: true,
@@ -56,6 +68,18 @@ impl Default for Settings {
             devices: Vec::new(),
         }
     }
+}
+
+/// How devices may announce themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ConventionName {
+    Homeassistant,
+    Homie,
+    Shelly,
+    Sparkplug,
+    Tasmota,
+    Zigbee2mqtt,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -231,7 +255,25 @@ impl Settings {
         if !settings.mirror_prefix.as_ref().is_none_or(is_topic) {
             return Err("settings: mirror_prefix is the beginning of topics, without + and #".into());
         }
+        if !(1..=25).contains(&settings.confirm_s) {
+            return Err("settings: confirm_s is 1 to 25".into());
+        }
+        if !settings.zigbee2mqtt_topics.iter().chain(&settings.homie_topics).all(is_topic) {
+            return Err("settings: zigbee2mqtt_topics and homie_topics begin topics, without + and #".into());
+        }
+        if settings.sparkplug_groups.iter().any(|group| group.is_empty() || group.contains(['/', '+', '#', '\0'])) {
+            return Err("settings: sparkplug_groups are one level of topics, without + and #".into());
+        }
+        if settings.shelly_prefixes.iter().any(|prefix| prefix.is_empty() || prefix.contains(['#', '\0'])) {
+            return Err("settings: shelly_prefixes are the beginnings of topics, with + for any one level".into());
+        }
         Ok(settings)
+    }
+
+    /// Conventions that are switched on, each once, the most trusted first.
+    pub(crate) fn conventions(&self) -> impl Iterator<Item = ConventionName> {
+        let all = self.conventions.iter().enumerate();
+        all.filter(|(at, name)| !self.conventions.iter().take(*at).any(|other| other == *name)).map(|(_, name)| *name)
     }
 
     /// Where things of others are announced, if they are.

@@ -4,6 +4,7 @@ use tombolo_sdk::{Decimal, Value, ValueType};
 
 use super::json::Scalar;
 use super::template::{Extracted, Template};
+use super::time;
 
 /// What a field's values are, and how payloads spell them.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,11 @@ pub(crate) enum Kind {
     Member(Vec<String>),
     Instant,
     Date,
+    /// As ISO 8601 writes it: `PT1H30M`.
+    Duration,
     Colour,
+    /// Red, green and blue, 0 to 255 each, with commas between them; behind this prefix.
+    Rgb(&'static str),
 }
 
 /// The payload does not fit the field; says what was expected.
@@ -51,7 +56,8 @@ impl Kind {
             Self::Member(_) => ValueType::Enumeration,
             Self::Instant => ValueType::Instant,
             Self::Date => ValueType::Date,
-            Self::Colour => ValueType::Colour,
+            Self::Duration => ValueType::Duration,
+            Self::Colour | Self::Rgb(_) => ValueType::Colour,
         }
     }
 
@@ -89,8 +95,10 @@ impl Kind {
                 boolean(on, off, extracted, text.trim()).map(Value::Boolean).ok_or(Mismatch("one of its two texts"))
             }
             Self::Member(members) => member(members, text.trim()).ok_or(Mismatch("one of its members")),
-            Self::Instant => instant(text.trim()).map(Value::Instant).ok_or(Mismatch("a date and time")),
-            Self::Date => date(text.trim()).map(Value::Date).ok_or(Mismatch("a date")),
+            Self::Instant => time::instant(text.trim()).map(Value::Instant).ok_or(Mismatch("a date and time")),
+            Self::Date => time::date(text.trim()).map(Value::Date).ok_or(Mismatch("a date")),
+            Self::Duration => time::duration(text.trim()).map(Value::Duration).ok_or(Mismatch("a duration")),
+            Self::Rgb(prefix) => rgb(prefix, text.trim()).ok_or(Mismatch("three numbers of a colour")),
             Self::Colour => colour(text.trim()).ok_or(Mismatch("six or eight hexadecimal digits")),
         };
         match found {
@@ -108,8 +116,20 @@ impl Kind {
                 (true, on, _) => on.into(),
                 (false, _, off) => off.into(),
             },
+            (Self::Rgb(prefix), Value::Text(digits)) => rgb_text(prefix, digits),
             (_, value) => plain(value),
         }
+    }
+
+    /// The same as JSON: numbers and truths bare, texts quoted.
+    pub(crate) fn write_json(&self, value: &Value) -> String {
+        let text = self.write(value);
+        let is_bare = match value {
+            Value::Boolean(_) => matches!(text.as_str(), "true" | "false"),
+            Value::Int32(_) | Value::Int64(_) | Value::Decimal(_) | Value::Double(_) => true,
+            _ => false,
+        };
+        if is_bare { text } else { serde_json::Value::String(text).to_string() }
     }
 }
 
@@ -117,12 +137,14 @@ fn plain(value: &Value) -> String {
     match value {
         Value::Boolean(truth) => truth.to_string(),
         Value::Int32(number) => number.to_string(),
-        Value::Int64(number) | Value::Instant(number) | Value::Duration(number) => number.to_string(),
+        Value::Int64(number) => number.to_string(),
         Value::Decimal(number) => number.to_string(),
         Value::Double(number) => number.to_string(),
         Value::Text(text) | Value::Member(text) => text.clone(),
-        Value::Date(number) => number.to_string(),
-        Value::TimeOfDay(number) => number.to_string(),
+        Value::Instant(micros) => time::write_instant(*micros),
+        Value::Duration(micros) => time::write_duration(*micros),
+        Value::Date(days) => time::write_date(i64::from(*days)),
+        Value::TimeOfDay(micros) => time::write_time_of_day(*micros),
     }
 }
 
@@ -167,57 +189,16 @@ fn colour(text: &str) -> Option<Value> {
     is_colour.then(|| Value::Text(digits.to_ascii_uppercase()))
 }
 
-/// Days since 1970-01-01 of `YYYY-MM-DD`.
-fn date(text: &str) -> Option<i32> {
-    let mut parts = text.splitn(3, '-');
-    let mut next =
-        |width: usize| parts.next().filter(|part| part.len() == width).and_then(|part| part.parse::<u32>().ok());
-    let (year, month, day) = (next(4)?, next(2)?, next(2)?);
-    if !(1..=12).contains(&month) || day == 0 || day > days_of_month(year, month) {
-        return None;
-    }
-    // Years begin in March, so that the leap day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    i32::try_from(days).ok().map(|days| days - 719_468)
+/// Six digits of a colour from `R,G,B`.
+fn rgb(prefix: &str, text: &str) -> Option<Value> {
+    let mut parts = text.strip_prefix(prefix)?.split(',').map(|part| part.trim().parse::<u8>().ok());
+    let (red, green, blue) = (parts.next()??, parts.next()??, parts.next()??);
+    parts.next().is_none().then(|| Value::Text(format!("{red:02X}{green:02X}{blue:02X}")))
 }
 
-fn days_of_month(year: u32, month: u32) -> u32 {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Microseconds of `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`; without a zone it is UTC.
-fn instant(text: &str) -> Option<i64> {
-    let (day, rest) = text.split_at_checked(10)?;
-    let rest = rest.strip_prefix(['T', 't', ' '])?;
-    let (time, zone) = rest.find(['Z', 'z', '+', '-']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, "Z"));
-    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let mut parts = clock.splitn(3, ':').map(|part| part.parse::<i64>().ok().filter(|_| part.len() == 2));
-    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    if hour > 23 || minute > 59 || second > 60 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-    let seconds = i64::from(date(day)?) * 86_400 + hour * 3600 + minute * 60 + second - zone_seconds(zone)?;
-    Some(seconds * 1_000_000 + micros)
-}
-
-fn zone_seconds(zone: &str) -> Option<i64> {
-    let sign = match zone.as_bytes().first()? {
-        b'Z' | b'z' => return (zone.len() == 1).then_some(0),
-        b'-' => -1,
-        _ => 1,
-    };
-    let digits: String = zone.chars().filter(char::is_ascii_digit).collect();
-    let (hours, minutes) = digits.split_at_checked(2)?;
-    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-    Some(sign * (hours * 3600 + minutes * 60))
+fn rgb_text(prefix: &str, digits: &str) -> String {
+    let part = |at: usize| digits.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok()).unwrap_or_default();
+    format!("{prefix}{},{},{}", part(0), part(2), part(4))
 }
 
 /// Where in a payload a value is.
@@ -290,13 +271,19 @@ mod tests {
     }
 
     #[test]
-    fn reads_dates_and_instants() {
-        assert_eq!(date("1970-01-01"), Some(0));
-        assert_eq!(date("2024-02-29"), Some(19_782));
-        assert_eq!(date("2023-02-29"), None);
-        assert_eq!(instant("2023-11-14T22:13:20Z"), Some(1_700_000_000_000_000));
-        assert_eq!(instant("2023-11-14T23:13:20.5+01:00"), Some(1_700_000_000_500_000));
-        assert_eq!(instant("yesterday"), None);
+    fn colours_may_be_three_numbers() {
+        let kind = Kind::Rgb("rgb,");
+        assert_eq!(read(&kind, "rgb,255,0,16"), Ok(Some(Value::Text("FF0010".into()))));
+        assert_eq!(kind.write(&Value::Text("ff0010".into())), "rgb,255,0,16");
+        assert!(read(&kind, "rgb,256,0,0").is_err() && read(&kind, "1,2,3").is_err());
+    }
+
+    #[test]
+    fn json_has_bare_numbers_and_quoted_texts() {
+        assert_eq!(Kind::Quantity.write_json(&Value::Decimal(Decimal::new(215, 1))), "21.5");
+        assert_eq!(Kind::Text.write_json(&Value::Text("a\"b".into())), r#""a\"b""#);
+        assert_eq!(Kind::Boolean { on: "true".into(), off: "false".into() }.write_json(&Value::Boolean(true)), "true");
+        assert_eq!(Kind::boolean().write_json(&Value::Boolean(true)), r#""ON""#);
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Bench {
                 };
                 Sent::Publish {
                     topic: publish.topic.into(),
-                    payload: String::from_utf8(publish.payload.into()).unwrap(),
+                    payload: String::from_utf8_lossy(publish.payload).into_owned(),
                     qos: publish.qos.into(),
                     id: publish.id,
                     dup: publish.dup,

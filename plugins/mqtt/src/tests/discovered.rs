@@ -88,6 +88,8 @@ fn a_json_light_is_switched_and_dimmed() {
     bench.ack(Ack::Puback, payloads[0].1);
     assert_eq!(bench.outcome(request), None);
     bench.ack(Ack::Puback, payloads[1].1);
+    assert_eq!(bench.outcome(request), None);
+    bench.publish("z/lamp", r#"{"state":"OFF","brightness":20}"#);
     assert_eq!(bench.outcome(request), Some(Ok(())));
 }
 

@@ -88,6 +88,12 @@ pub(crate) struct Node {
     pub(crate) subscription: Subscription,
     pub(crate) subscription_expiry: Option<Timestamp>,
     pub(crate) seen: Seen,
+    /// How long a time is asked for at once, where one answer cannot hold everything; microseconds.
+    #[serde(default)]
+    pub(crate) slice: Option<i64>,
+    /// The time that is asked for.
+    #[serde(default)]
+    pub(crate) asked: Option<(Option<Timestamp>, Option<Timestamp>)>,
     /// Where controls are created.
     command: Option<String>,
     fields: Vec<Spec>,
@@ -132,6 +138,8 @@ impl Node {
             subscription: Subscription::None,
             subscription_expiry: None,
             seen: Seen::default(),
+            slice: None,
+            asked: None,
             command: None,
             fields: Vec::new(),
             is_configured: false,

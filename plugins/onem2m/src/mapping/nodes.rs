@@ -24,8 +24,6 @@ pub(crate) struct Nodes {
     #[serde(skip)]
     dirty: BTreeSet<NodeNumber>,
     is_reachable: bool,
-    #[serde(skip)]
-    is_full: bool,
 }
 
 impl Nodes {
@@ -62,37 +60,27 @@ impl Nodes {
         self.all.keys().copied().collect()
     }
 
-    /// Adds a resource or takes what is new of it. An error is for the log; none: it is no resource that is shown.
-    pub(crate) fn put(
-        &mut self,
-        address: &str,
-        resource: &Resource,
-        settings: &Settings,
-    ) -> Result<Option<NodeNumber>, String> {
+    /// Adds a resource or takes what is new of it. None: it is no resource that is shown, or there is no room.
+    pub(crate) fn put(&mut self, address: &str, resource: &Resource, settings: &Settings) -> Option<NodeNumber> {
         let id = address::below_cse(address);
         if let Some(number) = self.by_id(id) {
             if self.all.get_mut(&number).is_some_and(|node| node.update(resource)) {
                 self.dirty.insert(number);
             }
-            return Ok(Some(number));
+            return Some(number);
         }
         if self.all.len() >= settings.max_nodes {
-            let is_news = !std::mem::replace(&mut self.is_full, true);
-            return if is_news {
-                Err(format!("{id:?} and others are left out: max_nodes is {}", settings.max_nodes))
-            } else {
-                Ok(None)
-            };
+            return None;
         }
         let mut number = number_of(id);
         while self.all.contains_key(&number) {
             number = number.wrapping_add(1);
         }
-        let Some(node) = Node::new(number, id, address, resource, settings) else { return Ok(None) };
+        let node = Node::new(number, id, address, resource, settings)?;
         self.by_id.insert(id.to_owned(), number);
         self.all.insert(number, node);
         self.dirty.insert(number);
-        Ok(Some(number))
+        Some(number)
     }
 
     pub(crate) fn remove(&mut self, number: NodeNumber, out: &mut Actions) {
@@ -100,7 +88,6 @@ impl Nodes {
         self.by_id.remove(&node.id);
         self.by_subscription.retain(|_, owner| *owner != number);
         self.dirty.remove(&number);
-        self.is_full = false;
         // The host takes children along; they are declared again without this parent.
         let below: Vec<NodeNumber> = self
             .all
@@ -125,7 +112,9 @@ impl Nodes {
     ) {
         let Some(node) = self.all.get_mut(&number) else { return };
         let trouble = (subscription == Subscription::Refused).then_some(Trouble::Polled);
-        if let Subscription::Active(ri) = &subscription {
+        if let Subscription::Active(ri) = &subscription
+            && !ri.is_empty()
+        {
             self.by_subscription.insert(ri.clone(), number);
         }
         (node.subscription, node.subscription_expiry) = (subscription, expiry);
@@ -183,11 +172,13 @@ impl Nodes {
     }
 
     /// What the next run needs; `unkept` are instances by node that are not stored yet.
-    pub(crate) fn checkpoint(&self, unkept: &[(NodeNumber, &str, Timestamp)]) -> Self {
-        let of = |number: NodeNumber| {
-            unkept.iter().filter(move |(node, _, _)| *node == number).map(|(_, ri, created)| (*ri, *created))
-        };
-        let all = self.all.iter().map(|(number, node)| (*number, node.checkpoint(of(*number)))).collect();
+    pub(crate) fn checkpoint(&self, unkept: &BTreeMap<NodeNumber, Vec<(&str, Timestamp)>>) -> Self {
+        let of = |number: &NodeNumber| unkept.get(number).into_iter().flatten().copied();
+        let all = self.all.iter().map(|(number, node)| (*number, node.checkpoint(of(number)))).collect();
         Self { all, ..Self::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
     }
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use tombolo_sdk::Timestamp;
 
 /// Instances may become visible, and clocks may be written, this much out of order.
-pub(crate) const OVERLAP_US: i64 = 2_000_000;
+const OVERLAP_US: i64 = 2_000_000;
 /// Beyond this many, it is time to ask the CSE once and to forget most of them.
-const RECENT_LONG: usize = 256;
-const RECENT_MAX: usize = 1024;
+const RECENT_LONG: usize = 64;
+const RECENT_MAX: usize = 512;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(crate) struct Seen {
     recent: BTreeMap<String, Timestamp>,
     /// State tag of the newest.
     tag: Option<i64>,
+    /// Between that and what is complete one may be missing.
+    has_gap: bool,
 }
 
 impl Seen {
@@ -35,9 +37,21 @@ impl Seen {
             let oldest = self.recent.values().min().copied();
             self.advance(oldest.map_or(created, |oldest| oldest + OVERLAP_US + 1));
         }
-        let has_gap = self.tag.zip(tag).is_some_and(|(before, now)| now > before + 1);
+        let step = self.tag.zip(tag).map(|(before, now)| now - before);
         self.tag = self.tag.max(tag);
-        has_gap || self.recent.len() > RECENT_LONG
+        match step {
+            // The next one: everything up to it was seen.
+            Some(1) if !self.has_gap && self.until.is_some() => self.advance(created),
+            Some(2..) => self.has_gap = true,
+            _ => {}
+        }
+        matches!(step, Some(2..)) || self.recent.len() > RECENT_LONG
+    }
+
+    /// The CSE listed everything up to an instance.
+    pub(crate) fn complete(&mut self, until: Timestamp, tag: Option<i64>) {
+        self.has_gap = tag < self.tag;
+        self.advance(until);
     }
 
     /// Everything up to this instant was seen.
@@ -58,6 +72,8 @@ impl Seen {
         for (ri, created) in unkept {
             seen.recent.remove(ri);
             seen.until = seen.until.map(|until| until.min(created));
+            // Their tags are forgotten with them: after this the CSE is asked anyway.
+            seen.tag = None;
         }
         seen
     }
@@ -83,6 +99,26 @@ mod tests {
         let mut seen = Seen::default();
         assert!(!seen.note("a", S, Some(3)) && !seen.note("b", S, Some(4)) && seen.note("d", S, Some(6)));
         assert!(!seen.note("c", S, Some(5)), "late");
+    }
+
+    #[test]
+    fn tags_without_a_gap_complete_by_themselves_and_with_one_the_list_does() {
+        let mut seen = Seen::default();
+        seen.note("a", S, Some(1));
+        seen.complete(S, Some(1));
+        for n in 2..100 {
+            assert!(!seen.note(&n.to_string(), n * S, Some(n)));
+        }
+        assert!(seen.until == Some(99 * S) && seen.recent.len() < 5);
+        seen.note("gap", 110 * S, Some(110));
+        seen.note("next", 111 * S, Some(111));
+        assert_eq!(seen.until, Some(99 * S), "something is missing before them");
+        seen.complete(105 * S, Some(105));
+        seen.note("after", 112 * S, Some(112));
+        assert_eq!(seen.until, Some(105 * S), "the list was older than what is known");
+        seen.complete(112 * S, Some(112));
+        seen.note("more", 113 * S, Some(113));
+        assert_eq!(seen.until, Some(113 * S));
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     /// The first is under way.
     is_busy: bool,
+    /// How many were begun; an answer to another than the last is no answer to the first.
+    serial: u32,
     was_used: bool,
     /// Everything is being made again because something was missing.
     is_repairing: bool,
@@ -162,22 +164,29 @@ impl Jobs {
         !self.waiting.is_empty()
     }
 
-    pub(super) fn begin(&mut self) -> Option<Job> {
+    pub(super) fn begin(&mut self) -> Option<(u32, Job)> {
         let first = self.waiting.front().cloned()?;
         self.is_busy = true;
-        Some(first)
+        self.serial = self.serial.wrapping_add(1);
+        Some((self.serial, first))
     }
 
-    pub(super) fn end(&mut self) -> Option<Job> {
-        if !std::mem::take(&mut self.is_busy) {
+    pub(super) fn end(&mut self, serial: u32) -> Option<Job> {
+        if serial != self.serial || !std::mem::take(&mut self.is_busy) {
             return None;
         }
         self.waiting.pop_front()
     }
 
-    /// It was not answered.
-    pub(super) const fn lose(&mut self) {
+    /// Everything that waits is off.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
         self.is_busy = false;
+    }
+
+    /// It was not answered.
+    pub(super) const fn lose(&mut self, serial: u32) {
+        self.is_busy &= serial != self.serial;
     }
 
     pub(super) const fn may_repair(&self) -> bool {
@@ -207,7 +216,7 @@ mod tests {
             jobs.put("t", json!(value.to_string()));
         }
         assert_eq!(jobs.waiting.len(), VALUES_MAX + 1);
-        assert!(matches!(jobs.begin(), Some(Job::Create { .. })));
+        assert!(matches!(jobs.begin(), Some((_, Job::Create { .. }))));
         assert_eq!(jobs.waiting.back(), Some(&Job::Put { below: "t".into(), con: json!("999") }));
     }
 
@@ -215,12 +224,14 @@ mod tests {
     fn what_is_under_way_is_not_dropped_and_comes_again_if_it_is_lost() {
         let mut jobs = Jobs::default();
         jobs.put("t", json!("first"));
-        let first = jobs.begin();
+        let (serial, first) = jobs.begin().unwrap();
         (0..1000).for_each(|value| jobs.put("t", json!(value.to_string())));
-        jobs.lose();
-        assert_eq!(jobs.begin(), first);
-        assert_eq!(jobs.end(), first);
-        assert_eq!(jobs.end(), None);
+        jobs.lose(serial);
+        let (serial, again) = jobs.begin().unwrap();
+        assert_eq!(again, first);
+        assert_eq!(jobs.end(serial - 1), None, "that one was given up");
+        assert_eq!(jobs.end(serial), Some(first));
+        assert_eq!(jobs.end(serial), None);
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use tombolo_sdk::{Field, Value, ValueType};
+use tombolo_sdk::{Field, Timestamp, Value, ValueType};
 
 use super::accept::Accepts;
 use super::jobs::OURS;
 use super::{COMMAND, Job, LABEL, Place, RESULT, STATE};
 use crate::codec::resource::Resource;
 use crate::codec::{address, net, ty};
+use crate::mapping::write_value;
 use crate::settings::Settings;
 
 /// Names of our policies.
@@ -21,6 +22,7 @@ const MAY_CHANGE: u8 = MAY_READ + 4;
 const MAY_ALL: u8 = 63;
 /// Labels longer than this are nobody's.
 const LABEL_CHARS_MAX: usize = 200;
+const KEPT_BYTES_MAX: usize = 1024;
 
 /// One field of a thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub(super) struct Entry {
     /// What was written last.
     #[serde(default)]
     pub(super) last: Option<Json>,
+    #[serde(default)]
+    pub(super) last_at: Option<Timestamp>,
 }
 
 /// The module class that a field fits.
@@ -49,7 +53,20 @@ struct Flex {
 impl Entry {
     /// But for the values.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        Self { last: None, ..self.clone() } == Self { last: None, ..other.clone() }
+        let shape = |entry: &Self| Self { last: None, last_at: None, ..entry.clone() };
+        shape(self) == shape(other)
+    }
+
+    /// Whether it was not written already.
+    pub(super) fn is_news(&self, at: Timestamp, value: &Value) -> bool {
+        self.last_at != Some(at) || self.last.as_ref() != Some(&write_value(value))
+    }
+
+    /// Large values are not kept over a restart.
+    pub(super) fn forget_large(&mut self) {
+        if self.last.as_ref().and_then(Json::as_str).is_some_and(|text| text.len() > KEPT_BYTES_MAX) {
+            self.last = None;
+        }
     }
 
     pub(super) fn takes_commands(&self) -> bool {
@@ -131,6 +148,7 @@ pub(super) fn entries(fields: &[Field], with_classes: bool) -> Vec<Entry> {
             accepts: Accepts::of(field),
             flex: Flex::of(field).filter(|_| with_classes),
             last: None,
+            last_at: None,
         });
     }
     entries

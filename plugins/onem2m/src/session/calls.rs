@@ -1,6 +1,6 @@
 //! Requests to the CSE that wait and those under way. Owns their bounds and their numbers; what an answer means is decided by their purpose.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use tombolo_sdk::{Actions, NodeNumber, Request};
@@ -13,7 +13,7 @@ const WAITING_MAX: usize = 20_000;
 pub(crate) const CSE: &str = "cse";
 
 /// Why a request was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     /// Our AE is looked at, changed or created.
     Look,
@@ -47,8 +47,11 @@ pub(crate) enum Purpose {
         request: Request,
         node: NodeNumber,
     },
-    /// The first job of a mirrored thing.
-    Job(u32),
+    /// The first job of a mirrored thing, and which of all it is.
+    Job {
+        thing: u32,
+        serial: u32,
+    },
     /// Commands of a mirrored thing that no notification told.
     Commands(u32),
 }
@@ -69,15 +72,24 @@ impl Purpose {
 pub(crate) struct Calls {
     waiting: VecDeque<(Purpose, Primitive)>,
     flights: BTreeMap<Request, Purpose>,
+    /// Of what waits: thousands may, and each is looked for.
+    #[serde(skip)]
+    purposes: BTreeSet<Purpose>,
     next: Request,
 }
 
 impl Calls {
+    /// After they were read from a state.
+    pub(crate) fn resume(&mut self) {
+        self.purposes = self.waiting.iter().map(|(purpose, _)| purpose.clone()).collect();
+    }
+
     /// Queues a request; somebody's wish goes before what is only to be looked after. False: there is no room, or it waits already.
     pub(crate) fn push(&mut self, purpose: Purpose, primitive: Primitive) -> bool {
         if self.waiting.len() >= WAITING_MAX {
             return false;
         }
+        self.purposes.insert(purpose.clone());
         if purpose.request().is_some() {
             let behind = self.waiting.iter().take_while(|(other, _)| other.request().is_some()).count();
             self.waiting.insert(behind, (purpose, primitive));
@@ -89,12 +101,12 @@ impl Calls {
 
     /// Whether such a request waits or is under way.
     pub(crate) fn has(&self, purpose: &Purpose) -> bool {
-        self.flights.values().any(|other| other == purpose) || self.waiting.iter().any(|(other, _)| other == purpose)
+        self.purposes.contains(purpose) || self.flights.values().any(|other| other == purpose)
     }
 
     /// Whether a request waits or is under way that fits.
     pub(crate) fn any(&self, fits: impl Fn(&Purpose) -> bool) -> bool {
-        self.flights.values().any(&fits) || self.waiting.iter().any(|(purpose, _)| fits(purpose))
+        self.flights.values().any(&fits) || self.purposes.iter().any(fits)
     }
 
     /// Sends without waiting its turn: registration, without which nothing else is of use.
@@ -116,6 +128,7 @@ impl Calls {
         while self.flights.len() < parallel
             && let Some((purpose, primitive)) = self.waiting.pop_front()
         {
+            self.purposes.remove(&purpose);
             self.send(purpose, &primitive, speaker, timeout_ms, out);
         }
     }
@@ -127,12 +140,14 @@ impl Calls {
 
     /// The CSE is gone: nothing waits for it any more. Gives what did.
     pub(crate) fn drop_waiting(&mut self) -> Vec<Purpose> {
+        self.purposes.clear();
         self.waiting.drain(..).map(|(purpose, _)| purpose).collect()
     }
 
     /// Nobody waits for this any more.
     pub(crate) fn cancel(&mut self, request: Request) {
         self.waiting.retain(|(purpose, _)| purpose.request() != Some(request));
+        self.purposes.retain(|purpose| purpose.request() != Some(request));
     }
 
     /// What the next run needs: numbers that the CSE has not seen in these seconds.

@@ -14,6 +14,10 @@ use crate::mapping::{Node, Subscription, Trouble};
 
 /// Reports of one answer: the rest is asked for again, so that one call into us stays short.
 const REPORTS_MAX: usize = 1000;
+/// The first slice of time, and the shortest, in microseconds.
+const SLICE_US: i64 = 3600 * 1_000_000;
+/// Longer than what the CSE is asked for once more, so that each slice goes on.
+const SLICE_US_MIN: i64 = 4_000_000;
 
 /// A report whose storage is awaited.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,8 +44,32 @@ impl Session {
 
     fn catch_up(&mut self, number: NodeNumber, offset: u64) {
         let Some(node) = self.state.nodes.get(number) else { return };
-        let primitive = self.instances_of(node, node.seen.since(), None, offset);
-        self.ask_once(Purpose::CatchUp { node: number, offset }, || primitive);
+        // What follows a page is of the same time, also if more of it was seen meanwhile.
+        let (since, until) = node.asked.filter(|_| offset > 0).unwrap_or_else(|| {
+            let since = node.seen.since();
+            (since, since.zip(node.slice).map(|(since, slice)| since + slice))
+        });
+        let primitive = self.instances_of(node, since, until, offset);
+        let purpose = Purpose::CatchUp { node: number, offset };
+        if self.state.calls.has(&purpose) {
+            return;
+        }
+        self.ask(purpose, primitive);
+        if let Some(node) = self.state.nodes.get_mut(number) {
+            node.asked = Some((since, until));
+        }
+    }
+
+    /// There is more than one answer can hold: from now on it is asked for in slices of time.
+    pub(super) fn too_much(&mut self, number: NodeNumber, out: &mut Actions) {
+        let Some(node) = self.state.nodes.get_mut(number) else { return };
+        let slice = node.slice.map_or(SLICE_US, |slice| slice / 8);
+        if slice < SLICE_US_MIN {
+            node.slice = None;
+            return out.log(Level::Warn, format!("{}: more in a few seconds than one answer can hold", node.id));
+        }
+        node.slice = Some(slice);
+        self.catch_up(number, 0);
     }
 
     /// Instances that were made in a time; a second more on both sides, because some CSEs take neither end.
@@ -75,12 +103,12 @@ impl Session {
         match instance {
             Some(newest) => {
                 self.deliver(number, &newest, None, now, out);
-                self.advance(number, newest.created);
+                self.complete(number, newest.created, newest.st);
             }
             // Empty: everything that comes is new.
             None if answer.rsc == rsc::NOT_FOUND => {
                 let created = node.about.created.unwrap_or(0);
-                self.advance(number, created);
+                self.complete(number, created, None);
             }
             None => out.log(Level::Debug, format!("{}: {}", node.id, answer.failure().message)),
         }
@@ -97,9 +125,9 @@ impl Session {
         self.state.nodes.set_trouble(number, trouble);
     }
 
-    fn advance(&mut self, number: NodeNumber, until: Timestamp) {
+    fn complete(&mut self, number: NodeNumber, until: Timestamp, tag: Option<i64>) {
         if let Some(node) = self.state.nodes.get_mut(number) {
-            node.seen.advance(until);
+            node.seen.complete(until, tag);
             self.is_dirty = true;
         }
     }
@@ -120,27 +148,45 @@ impl Session {
             Ok(answer) => resource::instances(&answer.body),
             Err(failure) => return out.log(Level::Debug, format!("node {number}: {}", failure.message)),
         };
+        let next = next.or_else(|| self.page_after(offset, instances.len())).filter(|next| *next > offset);
         let Some(node) = self.state.nodes.get(number) else { return };
         let mut new: Vec<&Instance> =
             instances.iter().filter(|instance| node.seen.is_new(&instance.ri, instance.created)).collect();
         let is_cut = new.len() > REPORTS_MAX;
         new.truncate(REPORTS_MAX);
-        let reached =
-            if is_cut { new.last().map(|last| last.created) } else { instances.last().map(|last| last.created) };
+        let reached = if is_cut { new.last().copied() } else { instances.last() };
         for instance in new {
             self.deliver(number, instance, None, now, out);
         }
-        let is_full = self.settings.page_size.is_some_and(|size| instances.len() as u64 >= size);
-        let next = next.or_else(|| is_full.then_some(offset + instances.len() as u64)).filter(|next| *next > offset);
-        match (is_cut, next) {
-            (false, Some(next)) => self.catch_up(number, next),
-            (_, _) => {
-                reached.into_iter().for_each(|reached| self.advance(number, reached));
-                if is_cut {
-                    self.catch_up(number, 0);
-                }
-            }
+        match next.filter(|_| !is_cut) {
+            Some(next) => self.catch_up(number, next),
+            None => self.reach(number, reached, is_cut, now),
         }
+    }
+
+    fn page_after(&self, offset: u64, count: usize) -> Option<u64> {
+        self.settings.page_size.filter(|size| count as u64 >= *size).map(|_| offset + count as u64)
+    }
+
+    /// Everything up to here was seen; goes on where it was not all.
+    fn reach(&mut self, number: NodeNumber, last: Option<&Instance>, is_cut: bool, now: Timestamp) {
+        let Some(node) = self.state.nodes.get_mut(number) else { return };
+        let slice_end = node.asked.take().and_then(|(_, until)| until).filter(|_| !is_cut);
+        if let Some(last) = last {
+            self.complete(number, last.created, last.st);
+        }
+        let Some(end) = slice_end else {
+            return if is_cut {
+                self.catch_up(number, 0)
+            };
+        };
+        if end < now {
+            self.complete(number, end, None);
+        } else if let Some(node) = self.state.nodes.get_mut(number) {
+            // What is left is little; the clock of the CSE may be ahead of ours.
+            node.slice = None;
+        }
+        self.catch_up(number, 0);
     }
 
     /// Reports an instance, unless it was. Some: its notification can be answered with this at once.
@@ -245,6 +291,7 @@ impl Session {
     /// Asks every resource whether something was missed.
     pub(super) fn check_all(&mut self, out: &mut Actions) {
         self.set_timer(Timer::Check, self.settings.check_s, out);
+        self.unseen.clear();
         for number in self.state.nodes.numbers() {
             let is_refused =
                 self.state.nodes.get(number).is_some_and(|node| node.subscription == Subscription::Refused);

@@ -41,16 +41,16 @@ impl Session {
     pub(super) fn send_jobs(&mut self) {
         for key in self.state.mirror.due() {
             let begun = self.mirroring(|mirror, place| mirror.begin(key, place));
-            if let Some((address, job)) = begun
-                && !self.ask(Purpose::Job(key), job.primitive(&address))
+            if let Some((address, serial, job)) = begun
+                && !self.ask(Purpose::Job { thing: key, serial }, job.primitive(&address))
             {
-                self.state.mirror.lost(key);
+                self.state.mirror.lost(key, serial);
             }
         }
     }
 
-    pub(super) fn job_done(&mut self, key: u32, answer: &Answer, out: &mut Actions) {
-        let outcome = self.mirroring(|mirror, place| mirror.done(key, answer, place));
+    pub(super) fn job_done(&mut self, job: (u32, u32), answer: &Answer, out: &mut Actions) {
+        let outcome = self.mirroring(|mirror, place| mirror.done(job, answer, place));
         if let Err(trouble) = outcome {
             out.log(Level::Warn, trouble);
         }

@@ -77,6 +77,8 @@ impl Session {
         let Some(found) = self.state.found.take() else { return };
         let ids: BTreeSet<&str> = found.addresses.iter().map(|address| address::below_cse(address)).collect();
         let mut commands = BTreeSet::new();
+        let mut room = self.settings.max_nodes.saturating_sub(self.state.nodes.len());
+        let mut left_out = 0;
         for address in &found.addresses {
             let id = address::below_cse(address);
             if id.is_empty() || self.is_ours(id) || self.is_foreign(id) {
@@ -88,12 +90,15 @@ impl Session {
                 Some(parent) => {
                     commands.insert(parent.to_owned());
                 }
-                None if self.state.nodes.by_id(id).is_none() => {
+                None if self.state.nodes.by_id(id).is_some() || self.unseen.contains(address) => {}
+                None if room == 0 => left_out += 1,
+                None => {
+                    room -= 1;
                     self.ask_once(Purpose::Inspect(address.clone()), || Primitive::retrieve(&**address))
                 }
-                None => {}
             }
         }
+        self.left_out = left_out;
         if !found.is_partial {
             let vanished = self.state.nodes.iter().filter(|node| !ids.contains(node.id.as_str()));
             self.vanished = vanished.map(|node| node.number).collect();
@@ -124,6 +129,11 @@ impl Session {
         for number in std::mem::take(&mut self.vanished) {
             self.remove(number, out);
         }
+        let was_full = std::mem::replace(&mut self.is_full, self.left_out > 0);
+        if self.is_full && !was_full {
+            let (count, most) = (self.left_out, self.settings.max_nodes);
+            out.log(Level::Warn, format!("{count} resources are left out: max_nodes is {most}"));
+        }
     }
 
     pub(super) fn remove(&mut self, number: NodeNumber, out: &mut Actions) {
@@ -138,7 +148,10 @@ impl Session {
         }
         let answer = match answer.done() {
             Ok(answer) => answer,
-            Err(failure) => return out.log(Level::Debug, format!("{address}: {}", failure.message)),
+            Err(failure) => {
+                self.unseen.insert(address.to_owned());
+                return out.log(Level::Debug, format!("{address}: {}", failure.message));
+            }
         };
         let Some(resource) = Resource::read(&answer.body) else { return };
         let id = address::below_cse(address);
@@ -148,10 +161,8 @@ impl Session {
         if self.is_foreign(id) {
             return;
         }
-        match self.state.nodes.put(address, &resource, &self.settings) {
-            Ok(Some(number)) => self.shown(number, &resource, now, out),
-            Ok(None) => {}
-            Err(trouble) => out.log(Level::Warn, trouble),
+        if let Some(number) = self.state.nodes.put(address, &resource, &self.settings) {
+            self.shown(number, &resource, now, out);
         }
     }
 

@@ -4,7 +4,7 @@
 use tombolo_sdk::events::{HttpCall, HttpIncoming};
 use tombolo_sdk::{Actions, Connection, Level, NodeNumber, Request, Timestamp};
 
-use super::{Session, Timer};
+use super::{Phase, Session, Timer};
 use crate::codec::net;
 use crate::codec::notification::{self, What};
 use crate::codec::resource::Resource;
@@ -38,13 +38,16 @@ impl Session {
     }
 
     pub(crate) fn handle_opened(&mut self, connection: Connection) {
-        self.state.is_listening |= connection == LISTENER;
+        if connection == LISTENER {
+            (self.state.is_listening, self.state.is_deaf) = (true, false);
+        }
     }
 
     pub(crate) fn handle_closed(&mut self, connection: Connection, why: &str, out: &mut Actions) {
         if connection == LISTENER {
             self.state.is_listening = false;
-            out.log(Level::Warn, format!("no notifications are taken: {why}"));
+            let level = if std::mem::replace(&mut self.state.is_deaf, true) { Level::Debug } else { Level::Warn };
+            out.log(level, format!("no notifications are taken: {why}"));
             self.set_timer(Timer::Listen, LISTEN_S, out);
         }
     }
@@ -67,6 +70,10 @@ impl Session {
         // Only the CSE was told the token; whoever does not know it learns nothing.
         if !path.split('/').any(|word| word == self.state.token) {
             return Some(rsc::NOT_FOUND);
+        }
+        // Whoever speaks to us is there again.
+        if self.state.phase == Phase::Away {
+            self.look(out);
         }
         if !call.method.eq_ignore_ascii_case("POST") {
             return Some(NOT_ALLOWED);
@@ -144,7 +151,7 @@ impl Session {
             }
             (net::UPDATED, _) => {
                 let address = self.state.nodes.get(number)?.address.clone();
-                let _ = self.state.nodes.put(&address, resource, &self.settings);
+                self.state.nodes.put(&address, resource, &self.settings);
                 if is_flex { self.take_flex(number, resource, Some(reply), now, out) } else { Some(rsc::OK) }
             }
             (_, Some(instance)) => self.deliver(number, &instance, Some(reply), now, out),

@@ -2,7 +2,7 @@
 //! and how long is waited before it is tried again.
 
 use serde_json::{Value as Json, json};
-use tombolo_sdk::{Actions, Level, Timestamp};
+use tombolo_sdk::{Actions, Failure, Level, ReasonCode, Timestamp};
 
 use super::{Phase, Purpose, Session, Timer};
 use crate::codec::request::{Primitive, Speaker};
@@ -47,10 +47,10 @@ impl Session {
             return self.register(now, out);
         }
         if !is_success(answer.rsc) {
-            return self.retry(&answer.failure().message, out);
+            return self.useless(&answer.failure().message, out);
         }
         let Some(ours) = Resource::read(&answer.body) else {
-            return self.retry("the CSE shows no AE where ours should be", out);
+            return self.useless("the CSE shows no AE where ours should be", out);
         };
         self.keep(&ours);
         let differs = ours.texts("poa") != self.points_of_access();
@@ -71,7 +71,7 @@ impl Session {
                 self.ready(false, now, out);
             }
             rsc::NOT_FOUND => self.register(now, out),
-            _ => self.retry(&answer.failure().message, out),
+            _ => self.useless(&answer.failure().message, out),
         }
     }
 
@@ -95,7 +95,7 @@ impl Session {
         if matches!(answer.rsc, rsc::CONFLICT | rsc::ALREADY_REGISTERED | rsc::ALREADY_EXISTS) {
             let what = answer.failure().message;
             let hint = "ae_name or originator is taken by somebody else: choose others in the bridge's settings";
-            return self.retry(&format!("{what}; {hint}"), out);
+            return self.useless(&format!("{what}; {hint}"), out);
         }
         match Resource::read(&answer.body).filter(|_| is_success(answer.rsc)) {
             Some(ours) => {
@@ -103,7 +103,7 @@ impl Session {
                 out.log(Level::Info, format!("registered as {} with the CSE", self.origin()));
                 self.ready(true, now, out);
             }
-            None => self.retry(&answer.failure().message, out),
+            None => self.useless(&answer.failure().message, out),
         }
     }
 
@@ -147,6 +147,11 @@ impl Session {
 
     pub(super) fn set_timer(&self, timer: Timer, seconds: u32, out: &mut Actions) {
         out.set_timer(timer as u64, seconds.saturating_mul(1000));
+    }
+
+    /// The CSE is there, but not for us.
+    fn useless(&mut self, why: &str, out: &mut Actions) {
+        self.lose(&Failure::new(ReasonCode::Internal, why), out);
     }
 
     /// Tries again later: after a second, doubling to the set maximum; the half of it is chance, so that many do not come back at once.

@@ -213,7 +213,7 @@ impl Session {
         let outcome = answer.done().map(|answer| {
             let address = self.state.nodes.get(number).map(|node| node.address.clone());
             if let (Some(address), Some(resource)) = (address, Resource::read(&answer.body)) {
-                let _ = self.state.nodes.put(&address, &resource, &self.settings);
+                self.state.nodes.put(&address, &resource, &self.settings);
                 self.state.nodes.flush(now, out);
             }
         });

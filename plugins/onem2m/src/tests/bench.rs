@@ -100,6 +100,10 @@ impl Bench {
         for action in std::mem::take(&mut self.harness.actions) {
             match action {
                 Action::Http(http) => match self.cse.handle(&http.call) {
+                    Some(answer) if self.is_too_large(&answer) => {
+                        let failure = Failure::new(ReasonCode::QuotaExceeded, "the answer is too large");
+                        events.push(Event::HttpDone(HttpDone { id: http.id, outcome: Err(failure) }));
+                    }
                     Some(answer) if self.is_holding => self.held.push((http.id, answer)),
                     Some(answer) => events.push(Event::HttpDone(HttpDone { id: http.id, outcome: Ok(answer) })),
                     None => {
@@ -131,6 +135,10 @@ impl Bench {
             }
         }
         events
+    }
+
+    fn is_too_large(&self, answer: &HttpAnswer) -> bool {
+        String::from_utf8_lossy(&answer.body).matches("\"con\"").count() > self.cse.most
     }
 
     fn notifications(&mut self) -> Vec<Event> {

@@ -30,6 +30,8 @@ pub(super) struct Cse {
     pub(super) is_other_server: bool,
     /// Notifications are lost on their way.
     pub(super) is_silent: bool,
+    /// Instances in one answer; more are too large an answer for the host.
+    pub(super) most: usize,
     /// Subscriptions are not allowed.
     pub(super) has_no_subscriptions: bool,
     pub(super) outbox: Vec<(String, Json)>,
@@ -49,6 +51,7 @@ impl Cse {
             is_away: false,
             is_other_server: false,
             is_silent: false,
+            most: usize::MAX,
             has_no_subscriptions: false,
             outbox: Vec::new(),
             asked: Vec::new(),
@@ -276,6 +279,11 @@ impl Cse {
                         && before.is_none_or(|before| created < before)
                 })
                 .collect();
+            let mut children = children;
+            children.sort_by_key(|one| one.attributes["st"].as_u64());
+            let number = |name: &str| wants(name).first().map(|number| number.parse::<usize>().unwrap());
+            children.drain(..number("ofst").unwrap_or(0).min(children.len()));
+            children.truncate(number("lim").unwrap_or(usize::MAX));
             if let Some(first) = children.first() {
                 attributes.insert(
                     first.root.clone(),

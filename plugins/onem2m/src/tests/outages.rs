@@ -179,3 +179,51 @@ fn many_missed_ones_come_in_order() {
     let expected: Vec<String> = (0..2500).map(|value| format!("dev/temp value {value}")).collect();
     assert_eq!(bench.readings(), expected);
 }
+
+#[test]
+fn what_is_too_much_for_one_answer_is_fetched_in_slices() {
+    let mut bench = Bench::new("{}", device);
+    bench.readings();
+    bench.cse.is_away = true;
+    bench.advance(30_000);
+    bench.cse.is_silent = true;
+    for value in 0..300 {
+        bench.advance(60_000);
+        bench.cse.say("dev/temp", value.to_string());
+    }
+    bench.cse.is_silent = false;
+    bench.cse.is_away = false;
+    bench.cse.most = 20;
+    bench.log.clear();
+    bench.advance(61_000);
+    let expected: Vec<String> = (0..300).map(|value| format!("dev/temp value {value}")).collect();
+    assert_eq!(bench.readings(), expected);
+    bench.cse.most = 0;
+    bench.advance(400_000);
+    assert!(bench.cse.asked.len() < 5_000, "it gives up");
+}
+
+#[test]
+fn missed_ones_are_fetched_page_by_page() {
+    let mut bench = Bench::new(r#"{"page_size": 7}"#, device);
+    bench.readings();
+    bench.cse.is_silent = true;
+    for value in 0..40 {
+        bench.cse.now += 1_000_000;
+        bench.cse.say("dev/temp", value.to_string());
+    }
+    bench.advance(300_000);
+    let expected: Vec<String> = (0..40).map(|value| format!("dev/temp value {value}")).collect();
+    assert_eq!(bench.readings(), expected);
+}
+
+#[test]
+fn a_cse_that_notifies_is_there_again() {
+    let mut bench = Bench::new("{}", device);
+    bench.cse.is_away = true;
+    bench.advance(300_000);
+    bench.cse.is_away = false;
+    bench.cse.say("dev/temp", "1");
+    bench.pump();
+    assert_eq!(bench.state("dev/temp"), NodeState::Online);
+}

@@ -4,17 +4,17 @@ use super::super::Hub;
 use super::super::errands::{Granted, Service, ServiceBridge};
 use super::super::phrases::age;
 use super::{Command, Outcome, Step, choice, form, shown};
-use crate::model::{Timestamp, limits};
+use crate::model::{Failure, Timestamp, limits};
 use crate::wire::command::{Note, Tone};
 use crate::wire::form::{Choice, Form, FormKind, Table};
 
 impl Hub {
     /// The app has answered.
-    pub(in crate::hub) fn command_granted(&mut self, step: Step, outcome: Result<Granted, String>, now: Timestamp) {
+    pub(in crate::hub) fn command_granted(&mut self, step: Step, outcome: Result<Granted, Failure>, now: Timestamp) {
         let outcome = match outcome {
             Ok(Granted::Status(service)) => self.show_service(step.command, &service),
             Ok(Granted::Done(text)) => Outcome::note(Tone::Info, text),
-            Err(text) => Outcome::note(Tone::Error, text),
+            Err(failure) => Outcome::note(Tone::Error, failure.message),
         };
         let Some(owner) = self.caller(&step.asker) else { return };
         self.proceed(step, &owner, outcome, now);

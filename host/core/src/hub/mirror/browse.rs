@@ -270,12 +270,16 @@ impl Hub {
         }
         remote.is_well();
         let round = remote.round;
-        let gone: Vec<NodeRef> =
-            remote.things.iter().filter(|(_, thing)| thing.round != round).map(|(name, _)| name.clone()).collect();
+        let gone: Vec<NodeRef> = remote
+            .things
+            .iter()
+            .filter(|(_, thing)| thing.round != round && !thing.is_published)
+            .map(|(name, _)| name.clone())
+            .collect();
         gone.iter().for_each(|name| self.thing_gone(jid, name));
     }
 
-    fn thing_gone(&mut self, jid: &BareJid, name: &NodeRef) {
+    pub(super) fn thing_gone(&mut self, jid: &BareJid, name: &NodeRef) {
         if self.mirrors.remotes.get_mut(jid).is_some_and(|remote| remote.drop_thing(name)) {
             self.hide_thing(jid, name);
         }
@@ -323,10 +327,10 @@ impl Hub {
     }
 
     /// Whether a thing did not come from us, nor through too many hands.
-    fn is_foreign(&self, jid: &BareJid, from: &Provenance) -> bool {
+    pub(super) fn is_foreign(&self, jid: &BareJid, from: &Provenance) -> bool {
         let is_ours = |origin: &String| {
             let home = origin.split('/').next().unwrap_or_default();
-            !self.is_our_account(jid) && self.me().is_some_and(|me| me.to_bare().as_str() == home)
+            !self.is_our_account(jid) && BareJid::new(home).is_ok_and(|home| self.is_our_account(&home))
         };
         from.hops < limits::MIRROR_HOPS_MAX && !from.origin.as_ref().is_some_and(is_ours)
     }

@@ -8,7 +8,9 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 
 use super::browse::batch;
+use super::entry::Mirror;
 use super::jobs::Job;
+use super::published::Spot;
 use super::remote::Remote;
 use super::thing::Thing;
 use crate::hub::Hub;
@@ -97,7 +99,7 @@ impl Remote {
     }
 
     /// Whether its nodes come along with its readings; who is not there has said nothing else.
-    fn is_single(&self) -> bool {
+    pub(super) fn is_single(&self) -> bool {
         self.peer.as_ref().is_none_or(|peer| !peer.is_concentrator)
     }
 }
@@ -204,10 +206,19 @@ impl Hub {
     /// Readings, or the end of them, in a message.
     pub(in crate::hub) fn remote_says(&mut self, from: &Jid, answer: sensor::Answer, now: Timestamp) {
         let jid = from.to_bare();
+        if !self.all_entries_of(&jid).any(Mirror::is_of_account) {
+            return;
+        }
         let Some(remote) = self.mirrors.remotes.get(&jid) else { return };
-        match remote.peer.as_ref().is_some_and(|peer| peer.address == *from) {
-            true => self.take_answer(&jid, answer, now),
-            false => self.say_once(&jid, "readings came from another resource than the one that was asked"),
+        match remote.peer_if_there() {
+            Some(peer) if peer.address != *from => {
+                self.say_once(&jid, "readings came from another resource than the one that was asked");
+            }
+            Some(peer) if remote.readouts.contains_key(&answer.id) || peer.subscriptions.contains_key(&answer.id) => {
+                self.take_answer(&jid, answer, now);
+            }
+            // It says so by itself: what it says of its own things counts whether or not it was asked.
+            Some(_) | None => self.hear_published(&jid, Spot::Own, answer, false, now),
         }
         self.ask_more(&jid, now);
     }
@@ -217,9 +228,7 @@ impl Hub {
         let subscribed = remote.peer.as_ref().and_then(|peer| peer.subscriptions.get(&answer.id));
         let is_readout = remote.readouts.contains_key(&answer.id);
         let asked = remote.readouts.get(&answer.id).map(|readout| &readout.nodes).or(subscribed).cloned();
-        let Some(asked) = asked else {
-            return self.say_once(jid, "readings came under an id that nobody asked with");
-        };
+        let Some(asked) = asked else { return };
         match answer.progress {
             Progress::Data { readings, last } => {
                 self.note_errors(jid, &answer.id, &readings);
@@ -246,7 +255,7 @@ impl Hub {
     fn hear(&mut self, jid: &BareJid, readings: Vec<NodeReading>, asked: &[NodeRef]) {
         for reading in readings.into_iter().filter(|reading| !reading.fields.is_empty()) {
             match self.meant(jid, &reading, asked) {
-                Some(name) => self.hear_of(jid, &name, reading),
+                Some(name) => self.hear_of(jid, &name, reading, None),
                 None => self.say_once(jid, "readings came of nodes that are not known, or are too many"),
             }
         }
@@ -292,15 +301,19 @@ impl Hub {
         Some(name.clone())
     }
 
-    fn hear_of(&mut self, jid: &BareJid, name: &NodeRef, reading: NodeReading) {
+    /// Takes a reading of a thing in, and how it is if that is known with it.
+    pub(super) fn hear_of(&mut self, jid: &BareJid, name: &NodeRef, reading: NodeReading, state: Option<NodeState>) {
+        let own_state = self.own_state(jid);
         let Some(remote) = self.mirrors.remotes.get_mut(jid) else { return };
         let (room, is_single) = (remote.room(), remote.is_single());
         let Some(thing) = remote.things.get_mut(name) else { return };
         let (was_ready, at) = (thing.is_ready(), reading.at);
         let mut heard = thing.hear(reading, room);
         // Nobody says of a single thing how it is: it speaks.
-        if is_single && thing.node.state != NodeState::Online {
-            thing.node.state = NodeState::Online;
+        let state = if is_single { state.or(Some(NodeState::Online)) } else { state.filter(|_| thing.is_published) };
+        let state = own_state.or(state);
+        if let Some(state) = state.filter(|state| thing.node.state != *state) {
+            thing.node.state = state;
             heard.has_changed = true;
         }
         if heard.left_out > 0 {
@@ -402,15 +415,6 @@ impl Hub {
             let leave = subscribe::Request::Unsubscribe { dialect, id }.to_element();
             self.ask_peer(Some(&address), true, leave, Purpose::Nothing, now);
         }
-    }
-
-    /// Readings that came by another way. What is not known yet joins, as with a single thing.
-    pub(super) fn hear_published(&mut self, jid: &BareJid, readings: Vec<NodeReading>) {
-        if self.mirrors.remotes.get(jid).is_some_and(|remote| remote.is_single()) {
-            let anything = [NodeRef::default()];
-            return self.hear(jid, readings, &anything);
-        }
-        self.hear(jid, readings, &[]);
     }
 }
 

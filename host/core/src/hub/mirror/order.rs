@@ -5,7 +5,7 @@
 
 use jid::BareJid;
 
-use super::entry::Mirror;
+use super::entry::{Mirror, Way};
 use super::jobs::Job;
 use super::remote::Remote;
 use super::thing::Thing;
@@ -125,10 +125,15 @@ impl Hub {
         }
     }
 
-    /// What the operator wrote of a remote, for all bridges.
+    /// What the operator wrote of asking a remote, for all bridges.
     pub(super) fn entries_of(&self, jid: &BareJid) -> Vec<&Mirror> {
+        self.all_entries_of(jid).filter(|entry| entry.way == Way::Ask).collect()
+    }
+
+    /// The same, by whichever way its things come.
+    pub(super) fn all_entries_of(&self, jid: &BareJid) -> impl Iterator<Item = &Mirror> {
         let entries = self.mirrors.shows.values().flat_map(|show| &show.entries);
-        entries.filter(|entry| entry.jid == *jid).collect()
+        entries.filter(move |entry| entry.jid == *jid)
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jid::{BareJid, Jid};
 
+use super::entry::Mirror;
 use super::jobs::Job;
 use super::order::Order;
 use super::thing::Thing;
@@ -21,6 +22,8 @@ pub(super) struct Remote {
     number: u64,
     /// Full JIDs that are online, and the hash of what each can do.
     pub(super) here: BTreeMap<Jid, Option<String>>,
+    /// Where we met it last, unless it said that it goes: it may be there although no presence reaches us.
+    pub(super) last: Option<Jid>,
     /// Those of them that are nothing for us.
     pub(super) unsuitable: BTreeSet<Jid>,
     /// It does not want us to see its presence.
@@ -41,6 +44,10 @@ pub(super) struct Remote {
     pub(super) retry_at: Option<Timestamp>,
     pub(super) renew_at: Option<Timestamp>,
     pub(super) poll_at: Option<Timestamp>,
+    /// When published things grow stale.
+    pub(super) stale_at: Option<Timestamp>,
+    /// A room that hides who is in it, where that was to be known.
+    pub(super) is_anonymous: bool,
     armed: Option<Timestamp>,
     /// Complaints that were made already.
     said: BTreeSet<&'static str>,
@@ -82,6 +89,7 @@ impl Remote {
         Self {
             number,
             here: BTreeMap::new(),
+            last: None,
             unsuitable: BTreeSet::new(),
             is_refused: false,
             epoch: 0,
@@ -99,6 +107,8 @@ impl Remote {
             retry_at: None,
             renew_at: None,
             poll_at: None,
+            stale_at: None,
+            is_anonymous: false,
             armed: None,
             said: BTreeSet::new(),
         }
@@ -162,21 +172,16 @@ impl Remote {
 
     fn due(&self) -> Option<Timestamp> {
         let readouts = self.readouts.values().map(|readout| readout.deadline);
-        readouts.chain(self.retry_at).chain(self.renew_at).chain(self.poll_at).min()
+        readouts.chain(self.retry_at).chain(self.renew_at).chain(self.poll_at).chain(self.stale_at).min()
     }
 }
 
 impl Hub {
-    /// Whether this is our own account.
-    pub(super) fn is_our_account(&self, jid: &BareJid) -> bool {
-        self.me().is_some_and(|me| me.to_bare() == *jid)
-    }
-
     /// The operator's entries changed: remotes come and go with them.
     pub(super) fn remotes_changed(&mut self, touched: &BTreeSet<BareJid>, now: Timestamp) {
         for jid in touched {
             self.unsubscribe_at(jid, now);
-            if self.entries_of(jid).is_empty() {
+            if self.all_entries_of(jid).next().is_none() {
                 self.abandon(jid);
                 continue;
             }
@@ -188,8 +193,15 @@ impl Hub {
                 remote.here = self.friends.resources(jid);
                 self.mirrors.remotes.insert(jid.clone(), remote);
             }
+            self.drop_unwanted(jid);
             self.approach(jid, now);
         }
+    }
+
+    /// Published things that no entry means any more; of what is asked, the next look decides.
+    fn drop_unwanted(&mut self, jid: &BareJid) {
+        let wanted: Vec<Mirror> = self.all_entries_of(jid).cloned().collect();
+        self.drop_published(jid, |name| !wanted.iter().any(|entry| entry.covers(name)));
     }
 
     /// Nobody wants anything of it any more.
@@ -208,11 +220,13 @@ impl Hub {
 
     /// A new session of ours: whatever was agreed with anybody is void, except with ourselves.
     pub(in crate::hub) fn mirrors_lost(&mut self, now: Timestamp) {
+        self.mirrors.is_begun = false;
+        self.services_lost(now);
         let jids: Vec<BareJid> = self.mirrors.remotes.keys().cloned().collect();
         for jid in jids {
-            let me = self.me();
+            let is_own = self.is_our_account(&jid);
             let Some(remote) = self.mirrors.remotes.get_mut(&jid) else { continue };
-            if remote.peer.as_ref().is_some_and(|peer| Some(&peer.address) == me.as_ref()) {
+            if is_own && remote.peer.is_some() {
                 continue;
             }
             remote.here.clear();
@@ -224,25 +238,12 @@ impl Hub {
 
     /// Our contacts are known: we go looking for our remotes.
     pub(in crate::hub) fn mirrors_begin(&mut self, now: Timestamp) {
+        self.mirrors.is_begun = true;
         let jids: Vec<BareJid> = self.mirrors.remotes.keys().cloned().collect();
         for jid in jids {
             self.approach(&jid, now);
         }
-    }
-
-    /// Other rules of ours: what we may see of ourselves may be other things. Nobody else's rules are known to change.
-    pub(in crate::hub) fn own_rules_changed(&mut self, now: Timestamp) {
-        let Some(jid) = self.me().map(|me| me.to_bare()) else { return };
-        let Some(remote) = self.mirrors.remotes.get_mut(&jid) else { return };
-        match remote.peer {
-            Some(_) => self.begin_browse(&jid),
-            None => {
-                (remote.attempts, remote.retry_at) = (0, None);
-                remote.unsuitable.clear();
-                self.meet(&jid, now);
-            }
-        }
-        self.ask_more(&jid, now);
+        self.services_begin(now);
     }
 
     /// It cannot be reached, or we begin anew: its things are offline until it is met again.
@@ -284,7 +285,11 @@ impl Hub {
             self.meet(&jid, now);
         }
         let Some(remote) = self.mirrors.remotes.get(&jid) else { return };
-        let (is_renewal, is_poll) = (is_past(remote.renew_at), is_past(remote.poll_at));
+        let (is_renewal, is_poll, is_stale) =
+            (is_past(remote.renew_at), is_past(remote.poll_at), is_past(remote.stale_at));
+        if is_stale {
+            self.grow_stale(&jid, now);
+        }
         if is_renewal {
             self.renew(&jid, now);
         }

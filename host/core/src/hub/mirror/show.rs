@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jid::BareJid;
 
-use super::entry::{Mirror, address};
+use super::entry::Mirror;
 use super::thing::Thing;
 use crate::hub::Hub;
 use crate::model::bridge::Thing as Shown;
@@ -178,16 +178,5 @@ impl Hub {
     pub(super) fn bridges_wanting(&self, jid: &BareJid, name: &NodeRef) -> Vec<String> {
         let wanting = self.mirrors.shows.iter().filter(|(_, show)| show.wants(jid, name));
         wanting.map(|(bridge, _)| bridge.clone()).filter(|bridge| self.may_show(bridge, jid, name)).collect()
-    }
-
-    /// A bridge is not shown its own nodes, nor what it was the origin of.
-    fn may_show(&self, bridge: &str, jid: &BareJid, name: &NodeRef) -> bool {
-        if !self.is_our_account(jid) {
-            return true;
-        }
-        let own = self.mirrors.remotes.get(jid).and_then(|remote| remote.things.get(name));
-        let origin = own.and_then(|thing| thing.node.extra(crate::model::ORIGIN));
-        let home = address(jid, &NodeRef::new("", bridge));
-        name.source != bridge && origin.is_none_or(|origin| !origin.starts_with(&format!("{home}/")))
     }
 }

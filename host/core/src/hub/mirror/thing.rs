@@ -28,6 +28,10 @@ pub(super) struct Thing {
     pub(super) is_unformed: bool,
     /// The browse in which it was seen last.
     pub(super) round: u64,
+    /// It was published; no browse has to find it.
+    pub(super) is_published: bool,
+    /// When something of it was published last.
+    pub(super) heard_at: Option<Timestamp>,
 }
 
 /// What became of a reading.
@@ -59,7 +63,37 @@ impl Thing {
             commands: Vec::new(),
             extras: provenance(address, 1),
         };
-        Self { node, last: Vec::new(), is_unread: false, is_unformed: false, round: 0 }
+        Self {
+            node,
+            last: Vec::new(),
+            is_unread: false,
+            is_unformed: false,
+            round: 0,
+            is_published: false,
+            heard_at: None,
+        }
+    }
+
+    /// A node that came with what was published of it.
+    pub(super) fn published(jid: &BareJid, name: &NodeRef, from: &Provenance) -> Self {
+        let mut thing = Self::new(jid, name);
+        thing.is_published = true;
+        if let Some(last) = Some(&name.source).filter(|source| name.id.is_empty() && !source.is_empty()) {
+            last.clone_into(&mut thing.node.label);
+        }
+        let origin = from.origin.clone().unwrap_or_else(|| thing.node.id.clone());
+        thing.node.extras = provenance(cut(&origin), from.hops.saturating_add(1));
+        thing
+    }
+
+    /// Takes out of a reading that was kept for us whatever is known as late or later.
+    pub(super) fn drop_known(&self, reading: &mut NodeReading) {
+        let at = reading.at;
+        let is_known = |name: &str| {
+            let known = self.node.fields.iter().zip(&self.last).find(|(field, _)| field.name == name);
+            known.is_some_and(|(_, last)| last.as_ref().is_some_and(|(before, ..)| *before >= at))
+        };
+        reading.fields.retain(|value| !is_known(&value.name));
     }
 
     /// Whether bridges can be told of it.

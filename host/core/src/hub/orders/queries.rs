@@ -149,7 +149,7 @@ impl Hub {
 
     /// A mapper's report that is a result of a query.
     pub(in super::super) fn query_reported(&mut self, request: u64, key: NodeKey, reading: &Reading) {
-        let Some(Owner::Query(number)) = self.requests.get(&request).copied() else { return };
+        let Some(Owner::Query(number)) = self.owner_of(request) else { return };
         let (Some(query), Some(entry)) = (self.queries.live.get_mut(&number), self.registry.get(key)) else { return };
         let Ok(permit) = self.config.policy.of(&query.caller.bare()).read(&entry.name) else { return };
         if query.records >= limits::QUERY_RECORDS_MAX {
@@ -169,7 +169,7 @@ impl Hub {
 
     /// A mapper cannot ask one of the nodes.
     pub(in super::super) fn query_failed(&mut self, request: u64, key: NodeKey, failure: &Failure) {
-        let Some(Owner::Query(number)) = self.requests.get(&request).copied() else { return };
+        let Some(Owner::Query(number)) = self.owner_of(request) else { return };
         let label = self.registry.get(key).map(|entry| entry.label().to_owned()).unwrap_or_default();
         self.query_tells(number, vec![error(&format!("{label}: {}", failure.message))]);
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::addresses::Peer;
+use super::super::errands::{Errand, Wish};
 use super::super::timers::Timer;
-use super::super::{Asker, Hub, Output, Owner};
+use super::super::{Asked, Asker, Hub, Owner};
 use super::{Denied, Doer, Order, SETTINGS};
 use crate::model::{Event, Failure, NodeRef, ReasonCode, Timestamp, limits};
 use crate::wire::StanzaFault;
@@ -99,6 +100,7 @@ impl Hub {
         let number = self.number();
         let deadline = now.plus_ms(limits::COMMAND_DEADLINE_MS);
         let mut run = Run { caller, asker, head, goal, parts: Vec::new(), pending: BTreeMap::new(), deadline };
+        let mut wishes = Vec::new();
         for order in orders {
             let index = run.parts.len();
             run.parts.push((order.shown.clone(), Ok(())));
@@ -106,7 +108,11 @@ impl Hub {
             if matches!(goal, Goal::Edit | Goal::EditOfSeveral) && order.arguments.is_empty() {
                 continue;
             }
-            if let Some((id, bridge)) = self.give(order, command, Owner::Run(number)) {
+            if let Doer::Bridge(bridge, what) = &order.doer {
+                let request = self.number();
+                run.pending.insert(request, (bridge.clone(), index));
+                wishes.push((request, Wish::Manage { bridge: bridge.clone(), what: *what }));
+            } else if let Some((id, bridge)) = self.give(order, command, Owner::Run(number)) {
                 run.pending.insert(id, (bridge, index));
             }
         }
@@ -115,24 +121,20 @@ impl Hub {
         }
         self.timers.set(deadline, Timer::RunDeadline(number));
         self.runs.0.insert(number, run);
+        // Each may be refused at once.
+        for (request, wish) in wishes {
+            self.wish(Errand::Run { number, request }, wish, now);
+        }
     }
 
-    /// Hands an order to whoever carries it out; gives the request's number and the bridge.
+    /// Hands an order to the mapper that carries it out; gives the request's number and the bridge.
     pub(super) fn give(&mut self, order: Order, command: &str, owner: Owner) -> Option<(u64, String)> {
+        let Doer::Node(key) = order.doer else { return None };
         let id = self.number();
-        let bridge = match order.doer {
-            Doer::Bridge(bridge, what) => {
-                self.outputs.push_back(Output::Manage { bridge: bridge.clone(), id, what });
-                bridge
-            }
-            Doer::Node(key) => {
-                let entry = self.registry.get(key)?;
-                let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
-                self.tell(&bridge, Event::Invoke { id, node, command: command.to_owned(), arguments: order.arguments });
-                bridge
-            }
-        };
-        self.requests.insert(id, owner);
+        let entry = self.registry.get(key)?;
+        let (bridge, node) = (entry.bridge.to_string(), entry.node.number);
+        self.tell(&bridge, Event::Invoke { id, node, command: command.to_owned(), arguments: order.arguments });
+        self.requests.insert(id, Asked { bridge: bridge.clone(), owner });
         Some((id, bridge))
     }
 
@@ -155,8 +157,9 @@ impl Hub {
     pub(in super::super) fn run_overdue(&mut self, number: u64) {
         let Some(mut run) = self.runs.0.remove(&number) else { return };
         for (request, (bridge, index)) in std::mem::take(&mut run.pending) {
-            self.requests.remove(&request);
-            self.tell(&bridge, Event::Cancelled(request));
+            if self.requests.remove(&request).is_some() {
+                self.tell(&bridge, Event::Cancelled(request));
+            }
             if let Some((_, part)) = run.parts.get_mut(index) {
                 *part = Err(Failure::new(ReasonCode::Timeout, "The device did not answer in time."));
             }

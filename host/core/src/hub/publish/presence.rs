@@ -3,7 +3,7 @@
 use super::Hub;
 use super::rule::How;
 use crate::hub::timers::Timer;
-use crate::model::{NodeReading, Timestamp, limits};
+use crate::model::{NodeReading, NodeRef, Timestamp, limits};
 use crate::wire::stanza::{Availability, presence};
 use crate::wire::{Dialect, Element, sensor};
 
@@ -12,8 +12,17 @@ use crate::wire::{Dialect, Element, sensor};
 pub(super) struct Announced {
     last: Option<Timestamp>,
     timer: Option<Timestamp>,
+    /// What was in it.
+    readings: Vec<Element>,
     /// The operator knows that not everything fits.
     is_told: bool,
+}
+
+impl super::Publisher {
+    /// Readings that our presence carries now.
+    pub(in crate::hub) fn announced_last(&self) -> Vec<Element> {
+        self.announced.readings.clone()
+    }
 }
 
 impl Hub {
@@ -41,10 +50,15 @@ impl Hub {
         }
     }
 
-    /// Our presence, with everything that belongs into it: each replaces the last.
+    /// Our presence, with everything that belongs into it: each replaces the last. A component's is the domain's, and goes to each who sees
+    /// it, since no server keeps its contacts.
     pub(in crate::hub) fn announce(&mut self, now: Timestamp) {
-        let caps = self.caps().to_element();
         let readings = self.announced_readings(now);
+        self.publisher.announced.readings.clone_from(&readings);
+        if let Some(domain) = self.config.component.clone() {
+            return self.show_address(&domain);
+        }
+        let caps = self.caps().to_element();
         self.send(presence(Availability::Available, None, std::iter::once(caps).chain(readings)));
     }
 
@@ -70,7 +84,9 @@ impl Hub {
             });
             is_all &= readings.len() == count;
             if !readings.is_empty() {
-                payloads.push(sensor::data(dialect.into(), &id, &readings, true));
+                let entry = |name: &NodeRef| self.registry.get(self.registry.find(name)?);
+                let origin = |name: Option<&NodeRef>| super::elsewhere(&entry(name?)?.node);
+                payloads.push(sensor::with_origins(sensor::data(dialect.into(), &id, &readings, true), origin));
             }
         }
         self.publisher.announced.last = Some(now);

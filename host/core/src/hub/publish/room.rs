@@ -1,161 +1,15 @@
-//! Rooms that we are in (XEP-0045), to publish and to hear.
-//!
-//! Owns whether we are inside, who else is, and when to enter again. Who speaks is authorised by its real JID, which the room must tell;
-//! never by its nickname. What the room gives back of our own words confirms them.
-
-use std::collections::BTreeMap;
+//! Publications into rooms: said to all, and confirmed when the room gives them back.
 
 use jid::{BareJid, Jid};
 
 use super::channel::{Channel, Parcel};
-use super::rule::{How, RoomRule};
 use super::{Hub, NotNow};
-use crate::hub::addresses::Peer;
-use crate::hub::asks::{Answered, Purpose};
-use crate::hub::timers::Timer;
-use crate::model::{Timestamp, limits};
-use crate::wire::stanza::{Availability, presence};
-use crate::wire::{Condition, StanzaFault, discovery, muc};
-
-/// All of them.
-pub(super) type Rooms = BTreeMap<BareJid, Room>;
-
-/// One room.
-#[derive(Debug)]
-pub(super) struct Room {
-    /// Names it for timers.
-    number: u64,
-    rule: RoomRule,
-    seat: Seat,
-    /// What we are called: the room may have changed it.
-    nick: String,
-    occupants: BTreeMap<String, muc::Occupant>,
-    failures: u32,
-    timer: Option<Timestamp>,
-    is_told: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seat {
-    Outside,
-    Entering,
-    /// We made it by entering, and it waits to be configured.
-    Opening,
-    Inside,
-}
+use crate::model::Timestamp;
+use crate::wire::muc;
 
 impl Hub {
-    /// Rooms that no section names any more are left, new ones are entered.
-    pub(super) fn rooms_changed(&mut self, now: Timestamp) {
-        let mut wanted = BTreeMap::new();
-        for rule in self.publisher.rules.iter().rev() {
-            if let How::Room(room) = &rule.how {
-                wanted.insert(room.room.clone(), room.clone());
-            }
-        }
-        let left: Vec<BareJid> = self
-            .publisher
-            .rooms
-            .iter()
-            .filter(|(name, room)| wanted.get(*name) != Some(&room.rule))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in left {
-            self.leave(&name);
-        }
-        for (name, rule) in wanted {
-            if self.publisher.rooms.contains_key(&name) {
-                continue;
-            }
-            let (number, nick) = (self.number(), rule.nick.clone());
-            let (seat, occupants) = (Seat::Outside, BTreeMap::new());
-            let room = Room { number, rule, seat, nick, occupants, failures: 0, timer: None, is_told: false };
-            self.publisher.rooms.insert(name.clone(), room);
-            if self.publisher.is_online {
-                self.enter(&name, now);
-            }
-        }
-    }
-
-    fn leave(&mut self, name: &BareJid) {
-        let Some(room) = self.publisher.rooms.remove(name) else { return };
-        if let Some(at) = room.timer {
-            self.timers.cancel(at, Timer::Room(room.number));
-        }
-        if let Some(to) = muc::occupant(name, &room.nick).filter(|_| room.seat != Seat::Outside) {
-            self.send_as_us(presence(Availability::Unavailable, Some(&to.into()), []));
-        }
-    }
-
-    /// A new session is in no room.
-    pub(super) fn enter_all(&mut self, now: Timestamp) {
-        for name in self.publisher.rooms.keys().cloned().collect::<Vec<_>>() {
-            self.enter(&name, now);
-        }
-    }
-
-    fn enter(&mut self, name: &BareJid, now: Timestamp) {
-        let caps = self.caps().to_element();
-        let Some(room) = self.publisher.rooms.get_mut(name) else { return };
-        room.seat = Seat::Entering;
-        room.occupants.clear();
-        room.nick.clone_from(&room.rule.nick);
-        let join = muc::join(room.rule.password.as_ref().map(|password| password.expose()));
-        if let Some(to) = muc::occupant(name, &room.nick) {
-            self.send_as_us(presence(Availability::Available, Some(&to.into()), [caps, join]));
-        }
-        self.room_again(name, now.plus_ms(limits::JOIN_DEADLINE_MS));
-    }
-
-    fn room_again(&mut self, name: &BareJid, at: Timestamp) {
-        let Some(room) = self.publisher.rooms.get_mut(name) else { return };
-        let timer = Timer::Room(room.number);
-        if let Some(before) = room.timer.replace(at) {
-            self.timers.cancel(before, timer);
-        }
-        self.timers.set(at, timer);
-    }
-
-    /// It is time to enter again, to give up waiting, or to look whether we are still inside.
-    pub(in crate::hub) fn room_due(&mut self, number: u64, now: Timestamp) {
-        let found = self.publisher.rooms.iter_mut().find(|(_, room)| room.number == number);
-        let Some((name, room)) = found.map(|(name, room)| (name.clone(), room)) else { return };
-        room.timer = None;
-        match room.seat {
-            Seat::Outside if self.publisher.is_online => self.enter(&name, now),
-            Seat::Outside => {}
-            Seat::Entering | Seat::Opening => self.room_lost(&name, "does not let us in: no answer", now),
-            Seat::Inside => {
-                let me = muc::occupant(&name, &room.nick).map(Jid::from);
-                self.room_again(&name, now.plus_ms(limits::SELF_PING_MS));
-                self.ask_peer(me.as_ref(), false, discovery::ping(), Purpose::RoomPing(number), now);
-            }
-        }
-    }
-
-    /// We are not inside any more, or did not come in: again later, later each time.
-    pub(super) fn room_lost(&mut self, name: &BareJid, why: &str, now: Timestamp) {
-        let Some(room) = self.publisher.rooms.get_mut(name) else { return };
-        room.seat = Seat::Outside;
-        room.occupants.clear();
-        let delay_ms = limits::REJOIN_DELAY_MS.saturating_mul(1 << room.failures.min(20));
-        room.failures = room.failures.saturating_add(1);
-        if !std::mem::replace(&mut room.is_told, true) {
-            let about = format!("room {name}");
-            self.outputs.push_back(crate::hub::Output::Trouble { about, reason: Some(why.to_owned()) });
-        }
-        for lane in self.publisher.lanes_where(|channel| *channel == Channel::Room(name.clone())) {
-            if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
-                lane.ground();
-            }
-            self.arm(lane);
-        }
-        self.room_again(name, now.plus_ms(delay_ms.min(limits::REJOIN_DELAY_MS_MAX)));
-    }
-
     pub(super) fn send_to_room(&mut self, room: &BareJid, number: u64, parcel: Parcel) -> Result<Option<Jid>, NotNow> {
-        let is_inside = self.publisher.rooms.get(room).is_some_and(|room| room.seat == Seat::Inside);
-        if !is_inside {
+        if !self.is_in_room(room) {
             return Err(NotNow);
         }
         let to = Jid::from(room.clone());
@@ -163,126 +17,29 @@ impl Hub {
         Ok(Some(to))
     }
 
-    /// Something happened in a room; in one that we did not enter, nothing follows.
-    pub(in crate::hub) fn room_event(&mut self, from: &Jid, event: muc::Event, now: Timestamp) {
-        let name = from.to_bare();
-        let nick = from.resource().map(ToString::to_string).unwrap_or_default();
-        let Some(room) = self.publisher.rooms.get_mut(&name) else { return };
-        match event {
-            muc::Event::Present(occupant) if occupant.is_self => {
-                room.nick = nick;
-                self.came_in(&name, occupant.is_created, now);
-            }
-            muc::Event::Present(occupant) => {
-                if room.occupants.len() < limits::OCCUPANTS_MAX || room.occupants.contains_key(&nick) {
-                    room.occupants.insert(nick, occupant);
-                }
-            }
-            muc::Event::Gone(occupant) if occupant.is_self || nick == room.nick => {
-                self.room_lost(&name, "sent us away", now);
-            }
-            muc::Event::Gone(_) => _ = room.occupants.remove(&nick),
-            muc::Event::Refused(fault) => {
-                let why = format!("does not let us in: {}", fault.text.as_deref().unwrap_or(fault.condition.as_str()));
-                self.room_lost(&name, &why, now);
-            }
-            muc::Event::Said(said) if nick == room.nick => self.said_by_us(&name, &said, now),
-            muc::Event::Said(said) => self.said(&name, &nick, said, now),
-        }
-    }
-
-    fn came_in(&mut self, name: &BareJid, is_created: bool, now: Timestamp) {
-        let Some(room) = self.publisher.rooms.get_mut(name) else { return };
-        if is_created && room.seat == Seat::Entering {
-            room.seat = Seat::Opening;
-            let payload = if room.rule.create { muc::open(&room.rule.config) } else { muc::cancel() };
-            let purpose = Purpose::RoomOpen(room.number);
-            return self.ask_peer(Some(&name.clone().into()), true, payload, purpose, now);
-        }
-        if matches!(room.seat, Seat::Entering) {
-            self.settled(name, now);
-        }
-    }
-
-    fn settled(&mut self, name: &BareJid, now: Timestamp) {
-        let Some(room) = self.publisher.rooms.get_mut(name) else { return };
-        (room.seat, room.failures) = (Seat::Inside, 0);
-        if std::mem::take(&mut room.is_told) {
-            self.outputs.push_back(crate::hub::Output::Trouble { about: format!("room {name}"), reason: None });
-        }
-        self.room_again(name, now.plus_ms(limits::SELF_PING_MS));
+    /// We are inside.
+    pub(in crate::hub) fn room_is_open(&mut self, name: &BareJid, now: Timestamp) {
         self.renew_channels(|channel| *channel == Channel::Room(name.clone()), now);
     }
 
-    /// A room that we made was configured, or given up.
-    pub(in crate::hub) fn room_opened(&mut self, number: u64, outcome: &Answered, now: Timestamp) {
-        let found = self.publisher.rooms.iter().find(|(_, room)| room.number == number && room.seat == Seat::Opening);
-        let Some((name, create)) = found.map(|(name, room)| (name.clone(), room.rule.create)) else { return };
-        match outcome {
-            Ok(_) if create => self.settled(&name, now),
-            Ok(_) => self.room_lost(&name, "is not there; write create = true to have it made", now),
-            Err(fault) => self.room_lost(&name, &format!("cannot be made: {}", fault.condition.as_str()), now),
+    /// We are not inside any more.
+    pub(in crate::hub) fn room_is_closed(&mut self, name: &BareJid) {
+        for lane in self.publisher.lanes_where(|channel| *channel == Channel::Room(name.clone())) {
+            if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
+                lane.ground();
+            }
+            self.arm(lane);
         }
-    }
-
-    /// Whether we are still inside (XEP-0410 §3): whoever does not know pings is inside all the same.
-    pub(in crate::hub) fn room_pinged(&mut self, number: u64, outcome: &Answered, now: Timestamp) {
-        let found = self.publisher.rooms.iter().find(|(_, room)| room.number == number && room.seat == Seat::Inside);
-        let Some(name) = found.map(|(name, _)| name.clone()) else { return };
-        let is_inside = |fault: &StanzaFault| {
-            matches!(fault.condition, Condition::ServiceUnavailable | Condition::FeatureNotImplemented)
-        };
-        if outcome.as_ref().is_err_and(|fault| !is_inside(fault)) {
-            self.room_lost(&name, "lost us", now);
-        }
-    }
-
-    /// A message of ours was refused by a room: we are not inside, or may not speak.
-    pub(in crate::hub) fn room_bounced(&mut self, from: &Jid, fault: &StanzaFault, now: Timestamp) -> bool {
-        let name = from.to_bare();
-        if !self.publisher.rooms.contains_key(&name) {
-            return false;
-        }
-        if from.is_bare() {
-            self.room_lost(&name, &format!("refuses what we say: {}", fault.condition.as_str()), now);
-        }
-        true
     }
 
     /// The room gave back what we said. COMPAT: some give it another id; then it is the oldest, since rooms keep the order.
-    fn said_by_us(&mut self, name: &BareJid, said: &muc::Said, now: Timestamp) {
+    pub(in crate::hub) fn said_by_us(&mut self, name: &BareJid, said: &muc::Said, now: Timestamp) {
         let lane = self.publisher.channels.get(&Channel::Room(name.clone()));
         let Some(lane) = lane.and_then(|lane| self.publisher.lanes.get(lane)) else { return };
         let named = said.id.strip_prefix('p').and_then(|id| u64::from_str_radix(id, 16).ok());
         let number = named.filter(|number| lane.flight(*number).is_some()).or_else(|| lane.oldest_flight());
         if let Some(number) = number {
             self.confirmed(number, now);
-        }
-    }
-
-    fn said(&mut self, name: &BareJid, nick: &str, said: muc::Said, now: Timestamp) {
-        let Some(room) = self.publisher.rooms.get(name).filter(|_| !said.is_history) else { return };
-        let Some(speaker) = room.occupants.get(nick) else { return };
-        let (takes_commands, Some(real)) = (room.rule.commands && speaker.is_member, speaker.real.clone()) else {
-            return;
-        };
-        if !self.config.policy.knows(&real.to_bare()) {
-            return;
-        }
-        if let Some(set) = said.set.filter(|_| takes_commands) {
-            let at = self.config.component.clone().map(Jid::from);
-            self.control(None, Peer { jid: real, at }, &set, now);
-        }
-    }
-
-    /// Who really is behind an address: occupants of rooms are whoever the room says they are, or nobody.
-    pub(in crate::hub) fn real_jid(&self, from: &Jid) -> Option<Jid> {
-        match self.publisher.rooms.get(&from.to_bare()) {
-            None => Some(from.clone()),
-            Some(room) => {
-                let occupant = from.resource().and_then(|nick| room.occupants.get(nick.as_str()));
-                occupant.and_then(|occupant| occupant.real.clone())
-            }
         }
     }
 }

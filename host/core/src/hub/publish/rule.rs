@@ -1,9 +1,10 @@
 //! What the operator wrote about pushing readings: one [`Rule`] for each `[[publish]]` section.
 
-use jid::{BareJid, Jid};
+use jid::Jid;
 
 use super::channel::Channel;
-use crate::model::{NodeRef, Secret};
+use crate::hub::rooms::RoomRule;
+use crate::model::NodeRef;
 use crate::policy::{Glob, Share};
 use crate::wire::pubsub::NodeConfig;
 use crate::wire::{Dialect, qos};
@@ -61,23 +62,6 @@ pub enum Promise {
     Acknowledged,
     /// Handled exactly once (`qos:1.0`).
     Assured,
-}
-
-/// A room that we are in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomRule {
-    /// Which.
-    pub room: BareJid,
-    /// What we are called in it.
-    pub nick: String,
-    /// If it asks for one.
-    pub password: Option<Secret>,
-    /// Open it if it is not there.
-    pub create: bool,
-    /// What a room that we open is to be: names without `muc#roomconfig_`, and values.
-    pub config: Vec<(String, String)>,
-    /// Members may control through it; each still needs a rule.
-    pub commands: bool,
 }
 
 impl Rule {

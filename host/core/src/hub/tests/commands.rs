@@ -3,7 +3,7 @@
 use minidom::Element;
 
 use super::world::*;
-use crate::hub::{Granted, Hub, HubConfig, Output, Service, ServiceBridge, Wish};
+use crate::hub::{Granted, Hub, HubConfig, Manage, Output, Service, ServiceBridge, Wish};
 use crate::model::{Action as BridgeAction, Failure, FullJid, ReasonCode, Value, limits};
 use crate::policy::Policy;
 use crate::wire::command::{Action, Request};
@@ -68,9 +68,10 @@ impl World {
     }
 
     /// The app does what the hub wishes.
-    fn grant(&mut self, wanted: &Wish, outcome: Result<Granted, String>) {
+    fn grant(&mut self, wanted: &Wish, outcome: Result<Granted, &str>) {
         let Some(Output::Wish { id, wish }) = self.hub.poll_output() else { panic!("no wish") };
         assert_eq!(&wish, wanted);
+        let outcome = outcome.map_err(|text| Failure::new(ReasonCode::Busy, text));
         self.hub.handle_granted(id, outcome, self.now);
     }
 
@@ -355,7 +356,7 @@ fn an_admin_sees_how_the_service_is() {
     world.grant(&Wish::Status, Ok(service("quarantined")));
     assert_eq!(world.answered().unwrap().form.table.rows[0][..2], ["home".to_owned(), "quarantined".to_owned()]);
     world.step(ROOT, "reload", None, Action::Execute, None);
-    world.grant(&Wish::Reload, Err("line 3 is wrong".into()));
+    world.grant(&Wish::Reload, Err("line 3 is wrong"));
     assert_eq!(world.answered().unwrap().notes, ["error: line 3 is wrong"]);
 }
 
@@ -365,13 +366,13 @@ fn a_bridge_is_released_or_restarted_by_name() {
     world.step(ROOT, "release", None, Action::Execute, None);
     world.grant(&Wish::Status, Ok(service("running")));
     assert_eq!(world.answered().unwrap().notes, ["info: No bridge is in quarantine."]);
-    for (node, wish) in [("release", Wish::Release("home".into())), ("restart", Wish::Restart("home".into()))] {
+    for (node, what) in [("release", Manage::Release), ("restart", Manage::Restart)] {
         world.step(ROOT, node, None, Action::Execute, None);
         world.grant(&Wish::Status, Ok(service("quarantined")));
         let asked = world.answered().unwrap();
         assert_eq!(asked.form.fields[0].options[0].label, "home (quarantined)");
         world.step(ROOT, node, Some(&asked.session), Action::Complete, filled(&[("bridge", "home")]));
-        world.grant(&wish, Ok(Granted::Done("It starts.".into())));
+        world.grant(&Wish::Manage { bridge: "home".into(), what }, Ok(Granted::Done("It starts.".into())));
         assert_eq!(world.answered().unwrap().notes, ["info: It starts."]);
     }
 }

@@ -38,6 +38,20 @@ fn a_friend_whose_presence_we_see_is_not_asked_again() {
 }
 
 #[test]
+fn a_contact_that_our_server_forgot_is_asked_again() {
+    let mut world = World::new();
+    world.hear("<iq type='set' id='p'><query xmlns='jabber:iq:roster'><item jid='alice@example.org' subscription='both'/></query></iq>");
+    world.hub.session_offline(world.now);
+    world.hub.session_online(FullJid::new(ME).unwrap(), world.now);
+    let Some(Output::Stanza { stanza, .. }) = world.hub.poll_output() else { panic!("asks for its contacts") };
+    world.drain();
+    let id = stanza.attr("id").unwrap();
+    world.hear(&format!("<iq type='result' to='{ME}' id='{id}'><query xmlns='jabber:iq:roster'/></iq>"));
+    let out = world.hear(&format!("<presence type='subscribe' from='alice@example.org' to='{ME}'/>"));
+    assert_eq!(out, ["alice presence subscribed", "alice presence subscribe"]);
+}
+
+#[test]
 fn nobody_else_pushes_our_contact_list() {
     let push = format!(
         "<iq type='set' id='p' from='{EVE}'><query xmlns='jabber:iq:roster'><item jid='eve@evil.example' subscription='both'/></query></iq>"

@@ -1,9 +1,13 @@
 //! Things of others, shown to our bridges: dialogues with a scripted remote, and two hubs that show each other theirs.
 
+mod addresses;
 mod local;
 mod pair;
 mod pairs;
+mod published;
+mod rooms;
 mod scripted;
+mod stage;
 
 use crate::hub::Output;
 use crate::model::{Event, Node, Sample, Setting, Value};

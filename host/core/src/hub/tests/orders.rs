@@ -161,3 +161,46 @@ fn declarations_of_commands_are_bounded() {
     twice.commands[0].name = "identify".into();
     assert!(world.act("office", Action::PutNode(Box::new(twice)))[0].starts_with("refused office"));
 }
+
+#[test]
+fn a_bridge_answers_nothing_that_another_was_asked() {
+    let mut world = world();
+    let asked = world.set(ALICE, &execute("identify", "a"));
+    let id: u64 = asked[0].split(' ').nth(3).unwrap().parse().unwrap();
+    let refused = world.complete("home", id);
+    assert!(refused.len() == 1 && refused[0].starts_with("refused home: an answer to request"), "{refused:?}");
+    assert_eq!(world.complete("office", id), ["alice result -"]);
+    assert!(world.complete("office", id).is_empty(), "only once");
+
+    let read = format!("<req xmlns='{NF}:sd:1.0' id='r' m='true'><nd id='kitchen/meter' src='home'/></req>");
+    let id = request_in(&world.get(ALICE, &read));
+    let foreign = world.report("office", 7, vec![sample(0, crate::model::Value::Boolean(true))], Some(id), None);
+    assert!(foreign[0].starts_with("refused office"), "{foreign:?}");
+    let failure = Failure::new(ReasonCode::Unreachable, "Gone.");
+    assert!(world.act("office", Action::NodeFailed { id, node: 7, failure })[0].starts_with("refused office"));
+    assert!(world.complete("office", id)[0].starts_with("refused office"));
+    assert!(!world.complete("home", id).is_empty());
+}
+
+#[test]
+fn what_is_done_to_a_bridge_as_a_whole_is_wished_of_the_app_whoever_asks() {
+    let mut world = world();
+    let union = format!("<executeNodeCommand xmlns='{NS}' id='home' src='MeteringTopology' command='checkpoint'/>");
+    let wished = |world: &mut World| {
+        let wished = world.set(ALICE, &union);
+        assert!(
+            wished.len() == 1 && wished[0].ends_with("Manage { bridge: \"home\", what: Checkpoint }"),
+            "{wished:?}"
+        );
+        wished[0].split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let id = wished(&mut world);
+    world.hub.handle_granted(id, Ok(crate::hub::Granted::Done("Kept.".into())), world.now);
+    assert_eq!(world.drain(), ["alice result -"]);
+    let id = wished(&mut world);
+    world.hub.handle_granted(id, Err(Failure::new(ReasonCode::Busy, "home is quarantined.")), world.now);
+    assert_eq!(world.drain(), ["alice error wait resource-constraint"]);
+    wished(&mut world);
+    assert_eq!(world.pass_ms(limits::WISH_DEADLINE_MS), ["alice error wait remote-server-timeout"]);
+    assert_eq!(world.hub.poll_timeout(), None);
+}

@@ -74,7 +74,6 @@ impl Service {
                     Output::Event { .. }
                     | Output::Wish { .. }
                     | Output::HttpReply { .. }
-                    | Output::Manage { .. }
                     | Output::Http { .. }
                     | Output::Trouble { .. }
                     | Output::Refused { .. }

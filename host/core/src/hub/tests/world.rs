@@ -292,7 +292,6 @@ pub(super) fn digest(output: &Output) -> String {
             let body = String::from_utf8_lossy(answer.body.get(..answer.body.len().min(80)).unwrap_or_default());
             format!("reply {id} {} [{}] {}", answer.status, headers.join(" "), body.trim_end())
         }
-        Output::Manage { bridge, id, what } => format!("manage {bridge} {id} {what:?}"),
         Output::Refused { bridge, reason } => format!("refused {bridge}: {reason}"),
     }
 }

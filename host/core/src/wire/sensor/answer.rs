@@ -5,6 +5,7 @@ use minidom::Element;
 use super::super::dialect::Dialect;
 use super::super::xml::{flag, node_of, text_of};
 use super::field;
+use super::origin::{Origin, origins_of};
 use super::request::id_name;
 use crate::model::{NodeReading, NodeRef, Timestamp};
 
@@ -17,6 +18,8 @@ pub struct Answer {
     pub id: String,
     /// What it says.
     pub progress: Progress,
+    /// Where the things live that it is about, as far as it says so.
+    pub origins: Vec<Origin>,
 }
 
 /// How far a readout is.
@@ -60,7 +63,8 @@ impl Answer {
             "cancelled" if long => Progress::Cancelled,
             _ => return None,
         };
-        Some(Self { dialect, id: text_of(payload, id_name(dialect)), progress })
+        let origins = origins_of(payload, dialect);
+        Some(Self { dialect, id: text_of(payload, id_name(dialect)), progress, origins })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What leaves: answers, requests, messages and presence. Writes `from` only where [`sent_from`] is told to:
 //! a component says itself which of its addresses speaks, for a client the server does.
 
-use jid::Jid;
+use jid::{BareJid, Jid};
 use minidom::Element;
 
 use super::super::{ns, xml, xml::Tag};
@@ -95,6 +95,17 @@ pub fn presence(availability: Availability, to: Option<&Jid>, children: impl Int
 /// Whether the stanza is addressed to exactly this JID.
 pub fn is_for(stanza: &Element, to: &Jid) -> bool {
     stanza.attr("to") == Some(to.as_str())
+}
+
+/// Whether the stanza is addressed to this domain, or to anybody at it.
+pub fn is_for_domain(stanza: &Element, domain: &BareJid) -> bool {
+    let bare = stanza.attr("to").and_then(|to| to.split('/').next()).unwrap_or_default();
+    bare.rsplit('@').next() == Some(domain.as_str())
+}
+
+/// A stanza of ours to ourselves as we get it: from the address of ours that it says, else from this one.
+pub fn kept(stanza: Element, me: &Jid) -> Element {
+    if stanza.attr("from").is_some() { stanza } else { received(stanza, me) }
 }
 
 /// A stanza of ours as its recipient gets it: with the sender that the server would have written.

@@ -275,7 +275,10 @@ mod tests {
             "<presence xmlns='jabber:client'><show>online</show><priority>300</priority><status>here</status></presence>",
         );
         assert_eq!(stanza.children().map(Element::name).collect::<Vec<_>>(), ["status"]);
-        assert_eq!(read(&stanza).kind, Kind::Presence(super::super::Presence::Available { caps: None }));
+        assert_eq!(
+            read(&stanza).kind,
+            Kind::Presence(super::super::Presence::Available { caps: None, answers: Vec::new() })
+        );
         let odd = mended("<presence xmlns='jabber:client' type='odd'/>");
         assert_eq!(read(&odd).kind, Kind::Presence(super::super::Presence::Error));
     }

@@ -207,7 +207,10 @@ fn message_payload(payload: &Element) -> Option<Message> {
 
 fn presence(stanza: &Element) -> Presence {
     match stanza.attr("type") {
-        None => Presence::Available { caps: stanza.get_child("c", ns::CAPS).and_then(discovery::Caps::parse) },
+        None => Presence::Available {
+            caps: stanza.get_child("c", ns::CAPS).and_then(discovery::Caps::parse),
+            answers: stanza.children().filter_map(sensor::Answer::parse).collect(),
+        },
         Some("unavailable") => Presence::Unavailable,
         Some("subscribe") => Presence::Subscribe,
         Some("subscribed") => Presence::Subscribed,
@@ -364,10 +367,10 @@ mod tests {
     fn reads_presence() {
         let with_caps = "<presence xmlns='jabber:client'><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='v'/></presence>";
         let caps = discovery::Caps { node: "n".to_owned(), ver: "v".to_owned() };
-        assert_eq!(kind(with_caps), Kind::Presence(Presence::Available { caps: Some(caps) }));
+        assert_eq!(kind(with_caps), Kind::Presence(Presence::Available { caps: Some(caps), answers: Vec::new() }));
         assert_eq!(kind("<presence xmlns='jabber:client' type='probe'/>"), Kind::Presence(Presence::Probe));
         for (availability, expected) in [
-            (Availability::Available, Presence::Available { caps: None }),
+            (Availability::Available, Presence::Available { caps: None, answers: Vec::new() }),
             (Availability::Unavailable, Presence::Unavailable),
             (Availability::Subscribe, Presence::Subscribe),
             (Availability::Subscribed, Presence::Subscribed),

@@ -9,7 +9,7 @@ use crate::mapping::pattern::{Captures, Name, Pattern};
 use crate::mapping::settings::{
     ActionSettings, AvailabilitySettings, CommandSettings, DeviceSettings, FieldSettings, KindSetting, TypeSetting,
 };
-use crate::mapping::spec::{Action, Availability, Command, Entity, FieldSpec, Mode};
+use crate::mapping::spec::{Action, Availability, Command, Confirm, Entity, FieldSpec, Mode, Payload, Shape};
 use crate::mapping::template::Template;
 use crate::mapping::value::{Extract, Kind};
 
@@ -132,12 +132,11 @@ impl Device {
             Some(Action { topic: pattern.topic(&instance.captures)?, ..action.clone() })
         });
         Entity {
-            key: format!("settings {at:04}"),
             fields: fields.collect(),
             actions: actions.collect(),
             availability: availability.collect(),
             mode: Mode::Latest,
-            subscription: None,
+            ..Entity::new(&format!("settings {at:04}"), None)
         }
     }
 }
@@ -184,7 +183,8 @@ impl FieldPlan {
         let command = match &self.command {
             Some(plan) => Some(Command {
                 topic: plan.topic.topic(&found.captures)?,
-                template: plan.template.clone(),
+                shape: plan.template.clone().map_or(Shape::Plain, Shape::Template),
+                confirm: Confirm::Broker,
                 kind: plan.kind.clone().unwrap_or_else(|| found.kind.clone()),
                 qos: plan.qos,
                 retain: plan.retain,
@@ -198,6 +198,7 @@ impl FieldPlan {
             kind: found.kind.clone(),
             topics: found.topics.iter().cloned().collect(),
             extract: self.extract.clone(),
+            more: Vec::new(),
             command,
         })
     }
@@ -253,7 +254,7 @@ fn action(settings: &ActionSettings, node: &Name) -> Result<(Pattern, Action), S
         return Err(format!("its topic uses {{{name}}}, which node lacks"));
     }
     let ActionSettings { name, label, payload, qos, retain, .. } = settings.clone();
-    Ok((topic, Action { name, label, topic: String::new(), payload, qos, retain }))
+    Ok((topic, Action { name, label, topic: String::new(), payload: Payload::Text(payload), qos, retain }))
 }
 
 fn extract(pointer: Option<&str>, template: Option<&str>) -> Result<Extract, String> {

@@ -3,9 +3,10 @@
 
 use tombolo_sdk::{Constraint, Field, FieldKinds};
 
-use super::config::{Config, slug};
+use super::config::Config;
 use crate::codec::Qos;
-use crate::mapping::spec::{Action, Availability, Command, Entity, FieldSpec, Mode};
+use crate::mapping::names::slug;
+use crate::mapping::spec::{Action, Availability, Command, Confirm, Entity, FieldSpec, Mode, Payload, Shape};
 use crate::mapping::template::Template;
 use crate::mapping::value::{Extract, Kind};
 
@@ -48,7 +49,7 @@ pub(super) fn entity(topic: &str, config: &Config, qos: Qos) -> Found {
         Some("any") => Mode::Any,
         _ => Mode::Latest,
     };
-    let entity = Entity { key: topic.to_owned(), fields, actions, availability, mode, subscription: Some(qos) };
+    let entity = Entity { fields, actions, availability, mode, ..Entity::new(topic, Some(qos)) };
     Found { entity, warnings, unsupported }
 }
 
@@ -83,12 +84,12 @@ struct CommandPlan<'p> {
     /// Word for the topic.
     topic: &'p str,
     /// Word for the template, or a template.
-    template: Shape<'p>,
+    template: Words<'p>,
     kind: Kind,
     constraint: Constraint,
 }
 
-enum Shape<'p> {
+enum Words<'p> {
     Word(&'p str),
     Given(String),
 }
@@ -136,6 +137,7 @@ impl Builder<'_> {
         };
         let (name, label) = (self.name(""), self.config.text("name").unwrap_or_default().to_owned());
         let (qos, retain) = (self.qos(), self.retain());
+        let payload = Payload::Text(payload);
         self.actions.push(Action { name, label, topic: topic.to_owned(), payload, qos, retain });
     }
 
@@ -177,7 +179,7 @@ impl Builder<'_> {
             },
             (other, _, _) => other.clone(),
         };
-        let command = command("command_topic", Shape::Word("command_template"), command_kind, Constraint::any());
+        let command = command("command_topic", Words::Word("command_template"), command_kind, Constraint::any());
         self.add(Plan {
             name: "",
             kind: state_kind,
@@ -201,12 +203,12 @@ impl Builder<'_> {
 
     fn light_basic(&mut self) {
         let kind = self.on_off("payload_on", "payload_off");
-        let on = command("command_topic", Shape::Word("command_template"), kind.clone(), Constraint::any());
+        let on = command("command_topic", Words::Word("command_template"), kind.clone(), Constraint::any());
         let state = Some(("state_topic", "state_value_template"));
         self.add(Plan { name: "", kind, unit: String::new(), state, command: on });
         if self.config.has("brightness_command_topic") || self.config.has("brightness_state_topic") {
             let range = Constraint::range(0.0, self.brightness_scale());
-            let template = Shape::Word("brightness_command_template");
+            let template = Words::Word("brightness_command_template");
             let command = command("brightness_command_topic", template, Kind::Int32, range);
             let state = Some(("brightness_state_topic", "brightness_value_template"));
             self.add(Plan { name: "brightness", kind: Kind::Int32, unit: String::new(), state, command });
@@ -214,7 +216,7 @@ impl Builder<'_> {
     }
 
     fn light_json(&mut self) {
-        let given = |text: &str| Shape::Given(text.to_owned());
+        let given = |text: &str| Words::Given(text.to_owned());
         let kind = self.on_off("payload_on", "payload_off");
         let on = command("command_topic", given(r#"{"state":"{{ value }}"}"#), kind.clone(), Constraint::any());
         self.add_json("", kind, "state", on);
@@ -244,7 +246,7 @@ impl Builder<'_> {
     fn number(&mut self) {
         let bound = |word: &str, default: f64| self.config.number(word).unwrap_or(default);
         let range = Constraint::range(bound("min", 1.0), bound("max", 100.0));
-        let command = command("command_topic", Shape::Word("command_template"), Kind::Quantity, range);
+        let command = command("command_topic", Words::Word("command_template"), Kind::Quantity, range);
         let unit = self.unit();
         self.add(Plan {
             name: "",
@@ -265,7 +267,7 @@ impl Builder<'_> {
 
     fn add_choice(&mut self, name: &str, members: Vec<String>, state: (&str, &str), set: (&str, &str)) {
         let kind = Kind::Member(members.clone());
-        let command = command(set.0, Shape::Word(set.1), kind.clone(), Constraint::members(members));
+        let command = command(set.0, Words::Word(set.1), kind.clone(), Constraint::members(members));
         self.add(Plan { name, kind, unit: String::new(), state: Some(state), command });
     }
 
@@ -294,10 +296,14 @@ impl Builder<'_> {
     fn spec(&self, plan: &Plan<'_>, topic: Option<&str>, set: Option<&str>) -> Result<FieldSpec, String> {
         let template = plan.state.and_then(|(_, word)| self.config.text(word).or(self.default_template(word)));
         let extract = template.map_or(Ok(Extract::Plain), Extract::template)?;
-        let command = match (&plan.command, set) {
+        let mut command = match (&plan.command, set) {
             (Some(plan), Some(topic)) => Some(self.command(plan, topic)?),
             _ => None,
         };
+        if let Some(command) = command.as_mut().filter(|_| topic.is_some() && !self.config.truth("optimistic")) {
+            let step = self.config.number("step").or_else(|| self.config.number("temp_step"));
+            command.confirm = Confirm::State(step.unwrap_or(0.0).abs() / 2.0);
+        }
         let control = command.as_ref().and(plan.command.as_ref()).map(|command| command.constraint.clone());
         let label = self.config.text("name").filter(|_| plan.name.is_empty()).unwrap_or_default();
         let field = Field {
@@ -314,6 +320,7 @@ impl Builder<'_> {
             kind: plan.kind.clone(),
             topics,
             extract,
+            more: Vec::new(),
             command,
         })
     }
@@ -325,14 +332,15 @@ impl Builder<'_> {
 
     fn command(&self, plan: &CommandPlan<'_>, topic: &str) -> Result<Command, String> {
         let template = match &plan.template {
-            Shape::Word(word) => self.config.text(word).map(Template::parse).transpose()?,
-            Shape::Given(text) => Some(Template::parse(text)?),
+            Words::Word(word) => self.config.text(word).map(Template::parse).transpose()?,
+            Words::Given(text) => Some(Template::parse(text)?),
         };
         if template.as_ref().is_some_and(Template::needs_json) {
             return Err("a command's template knows {{ value }} only".into());
         }
         let (qos, retain) = (self.qos(), self.retain());
-        Ok(Command { topic: topic.to_owned(), template, kind: plan.kind.clone(), qos, retain })
+        let shape = template.map_or(Shape::Plain, Shape::Template);
+        Ok(Command { topic: topic.to_owned(), shape, confirm: Confirm::Broker, kind: plan.kind.clone(), qos, retain })
     }
 
     fn qos(&self) -> Qos {
@@ -383,6 +391,6 @@ impl Builder<'_> {
     }
 }
 
-fn command<'p>(topic: &'p str, template: Shape<'p>, kind: Kind, constraint: Constraint) -> Option<CommandPlan<'p>> {
+fn command<'p>(topic: &'p str, template: Words<'p>, kind: Kind, constraint: Constraint) -> Option<CommandPlan<'p>> {
     Some(CommandPlan { topic, template, kind, constraint })
 }

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 use tombolo_sdk::Extra;
 
+use crate::mapping::names::{hardware, slug};
+
 /// A configuration of one component, or of a device with several.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
@@ -245,6 +247,16 @@ impl Config {
         identifier.or_else(connection).filter(|key| !key.is_empty()).unwrap_or_else(alone)
     }
 
+    /// The address that other conventions know the device by.
+    pub(crate) fn hardware(&self) -> Option<String> {
+        let told = ["identifiers", "connections"].into_iter().filter_map(|word| self.device(word).cloned());
+        told.flat_map(|value| match value {
+            Value::Array(list) => list,
+            other => vec![other],
+        })
+        .find_map(|value| hardware(&plain(value)))
+    }
+
     pub(crate) fn device_name(&self) -> String {
         self.device_text("name").or(self.text("name").filter(|_| !self.has("device"))).unwrap_or_default().to_owned()
     }
@@ -270,19 +282,6 @@ fn plain(value: Value) -> String {
         Value::Array(list) => list.into_iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
-}
-
-/// Lower-case letters and digits of any script, other runs as one separator.
-pub(crate) fn slug(text: &str, separator: char) -> String {
-    let mut slug = String::new();
-    for letter in text.chars() {
-        if letter.is_alphanumeric() {
-            slug.extend(letter.to_lowercase());
-        } else if !slug.is_empty() && !slug.ends_with(separator) {
-            slug.push(separator);
-        }
-    }
-    slug.trim_end_matches(separator).chars().take(100).collect()
 }
 
 #[cfg(test)]

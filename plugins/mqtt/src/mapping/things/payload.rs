@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tombolo_sdk::{Decimal, Field, Value, ValueType};
 
+use crate::mapping::time;
+
 /// Bytes of a command's text: more is no setting.
 const COMMAND_BYTES_MAX: usize = 4096;
 const TRUE: [&str; 4] = ["ON", "true", "1", "yes"];
@@ -99,36 +101,12 @@ pub(super) fn write(value: &Value) -> String {
         Value::Decimal(number) => number.to_string(),
         Value::Double(number) => number.to_string(),
         Value::Text(text) | Value::Member(text) => text.clone(),
-        Value::Instant(micros) => {
-            let day = micros.div_euclid(DAY_MICROS);
-            let time = micros.rem_euclid(DAY_MICROS).unsigned_abs();
-            format!("{}T{}Z", date(day), time_of_day(time))
-        }
-        Value::Date(days) => date(i64::from(*days)),
-        Value::TimeOfDay(micros) => time_of_day(*micros),
+        Value::Instant(micros) => time::write_instant(*micros),
+        Value::Date(days) => time::write_date(i64::from(*days)),
+        Value::TimeOfDay(micros) => time::write_time_of_day(*micros),
         // Seconds, as every other number of a duration at a broker.
         Value::Duration(micros) => Decimal { digits: micros / 1000, scale: 3 }.to_string(),
     }
-}
-
-const DAY_MICROS: i64 = 86_400_000_000;
-
-/// `YYYY-MM-DD`. Years begin in March, so that the leap day is the last.
-fn date(days: i64) -> String {
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = (year + era * 400 + i64::from(month > 9), if month < 10 { month + 3 } else { month - 9 });
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-fn time_of_day(micros: u64) -> String {
-    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if fraction == 0 { clock } else { format!("{clock}.{fraction:06}") }
 }
 
 #[cfg(test)]

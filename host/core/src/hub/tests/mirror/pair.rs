@@ -248,7 +248,6 @@ impl Side {
             | Output::Keep { .. }
             | Output::Wish { .. }
             | Output::HttpReply { .. }
-            | Output::Manage { .. }
             | Output::Http { .. }
             | Output::Trouble { .. }
             | Output::Hold { .. }

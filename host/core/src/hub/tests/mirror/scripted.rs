@@ -1,124 +1,10 @@
 //! A remote that follows a script: in each generation, as slixmpp speaks, and one that lies.
 
-use minidom::Element;
-
-use super::{setting, told};
-use crate::hub::{Hub, HubConfig, Mirror, Output};
-use crate::model::{Action, FullJid, NodeReading, NodeRef, Timestamp, Value, limits};
-use crate::policy::Policy;
+use super::setting;
+use super::stage::{ME, PLANT, Stage, error};
+use crate::hub::Mirror;
+use crate::model::{Action, FullJid, Value, limits};
 use crate::wire::Dialect;
-
-const ME: &str = "a@one.example/tombolo";
-const PLANT: &str = "plant@two.example/gw";
-
-/// A hub whose bridge `home` mirrors somebody.
-struct Stage {
-    hub: Hub,
-    now: Timestamp,
-    /// What was sent and not looked at: id and XML.
-    sent: Vec<(String, String)>,
-    told: Vec<String>,
-    refused: Vec<String>,
-}
-
-impl Stage {
-    fn new(entry: Mirror) -> Self {
-        let mut hub = Hub::new(HubConfig { policy: Policy::default(), first_item: 1_000_000, ..HubConfig::default() });
-        let now = Timestamp::parse("2025-03-01T10:00:00Z").unwrap();
-        hub.bridge_added("home", "", now);
-        hub.mirror("home", vec![entry], now);
-        hub.session_online(FullJid::new(ME).unwrap(), now);
-        let mut stage = Self { hub, now, sent: Vec::new(), told: Vec::new(), refused: Vec::new() };
-        stage.drain();
-        stage.answer("roster", "<query xmlns='jabber:iq:roster'/>");
-        let asked: Vec<_> = stage.sent.iter().map(|(_, xml)| xml.contains("subscribe")).collect();
-        assert!(asked.contains(&true), "asks to see the remote");
-        stage.sent.clear();
-        stage
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.hub.poll_output() {
-            self.told.extend(told(&output));
-            match output {
-                Output::Stanza { stanza, .. } => {
-                    self.sent.push((stanza.attr("id").unwrap_or_default().to_owned(), String::from(&stanza)));
-                }
-                Output::Refused { reason, .. } => self.refused.push(reason),
-                Output::Event { .. }
-                | Output::Keep { .. }
-                | Output::Wish { .. }
-                | Output::HttpReply { .. }
-                | Output::Manage { .. }
-                | Output::Http { .. }
-                | Output::Trouble { .. }
-                | Output::Hold { .. }
-                | Output::LetGo(_)
-                | Output::Recall { .. }
-                | Output::GivenUp { .. } => {}
-            }
-        }
-    }
-
-    fn hear(&mut self, xml: &str) {
-        let stanza: Element = xml.replacen(' ', " xmlns='jabber:client' ", 1).parse().unwrap();
-        self.hub.handle_stanza(&stanza, self.now);
-        self.drain();
-    }
-
-    fn says(&mut self, payload: &str) {
-        self.hear(&format!("<message from='{PLANT}' to='{ME}'>{payload}</message>"));
-    }
-
-    /// Takes the oldest iq that has this in it; gives its id and text.
-    fn take(&mut self, part: &str) -> (String, String) {
-        let at = self
-            .sent
-            .iter()
-            .position(|(_, xml)| xml.contains(part))
-            .unwrap_or_else(|| panic!("no {part} in {:#?}", self.sent));
-        self.sent.remove(at)
-    }
-
-    fn answer(&mut self, part: &str, payload: &str) -> String {
-        let (id, xml) = self.take(part);
-        let from = if part == "roster" { String::new() } else { format!("from='{PLANT}'") };
-        self.hear(&format!("<iq type='result' id='{id}' {from} to='{ME}'>{payload}</iq>"));
-        xml
-    }
-
-    fn fail(&mut self, part: &str, payload: &str) {
-        let (id, _) = self.take(part);
-        self.hear(&format!("<iq type='error' id='{id}' from='{PLANT}' to='{ME}'>{payload}</iq>"));
-    }
-
-    fn comes_online(&mut self, features: &[&str]) {
-        self.hear(&format!("<presence from='{PLANT}' to='{ME}'/>"));
-        let features: String = features.iter().map(|var| format!("<feature var='{var}'/>")).collect();
-        self.answer("disco#info", &format!("<query xmlns='http://jabber.org/protocol/disco#info'>{features}</query>"));
-    }
-
-    fn pass_ms(&mut self, ms: u64) {
-        self.now = self.now.plus_ms(ms);
-        while self.hub.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.hub.handle_timeout(self.now);
-            self.drain();
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        self.hub.handle_bridge("home", action, self.now);
-        self.drain();
-    }
-
-    fn take_told(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.told)
-    }
-}
-
-fn error(condition: &str) -> String {
-    format!("<error type='cancel'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>")
-}
 
 fn attribute(xml: &str, name: &str) -> String {
     let begin = xml.rfind(&format!(" {name}=")).unwrap() + name.len() + 3;
@@ -230,7 +116,6 @@ fn a_remote_that_lies_is_left_out_and_named_once() {
     let value = "<q n='Energy' v='1' u='kWh' m='true'/>";
     for _ in 0..3 {
         stage.says(&resp(&subscription, "unknown", value));
-        stage.says(&resp("never-asked", "m1", value));
         stage.hear(&format!(
             "<message from='plant@two.example/other' to='{ME}'>{}</message>",
             resp(&subscription, "m1", value)
@@ -242,9 +127,9 @@ fn a_remote_that_lies_is_left_out_and_named_once() {
         ));
     }
     assert!(stage.take_told().is_empty());
-    assert_eq!(stage.refused.len(), 4, "{:?}", stage.refused);
+    assert_eq!(stage.refused.len(), 3, "{:?}", stage.refused);
     stage.hear(&format!("<message from='eve@evil.example/x' to='{ME}'>{}</message>", resp(&subscription, "m1", value)));
-    assert!(stage.take_told().is_empty() && stage.refused.len() == 4);
+    assert!(stage.take_told().is_empty() && stage.refused.len() == 3);
 }
 
 #[test]
@@ -291,23 +176,40 @@ fn a_phone_of_the_same_account_is_passed_over() {
 }
 
 #[test]
-fn what_a_remote_publishes_by_itself_is_shown_too() {
+fn what_a_remote_says_without_being_asked_is_shown_too() {
+    let (mut stage, _) = met(Dialect::Nf);
+    stage.take_told();
+    let resp = |node: &str| {
+        format!(
+            "<resp xmlns='urn:nf:iot:sd:1.0' id='t1'><nd id='{node}' src='S'><ts v='2025-03-01T10:00:00Z'><q n='Energy' v='7.00' u='kWh' m='true'/></ts></nd></resp>"
+        )
+    };
+    stage.says(&resp("m1"));
+    stage.says(&resp("invented"));
+    assert_eq!(stage.take_told(), ["home =1 0:7.00"], "of the nodes that it shows, and no others");
     let (mut stage, _) = slixmpp();
     stage.take_told();
-    let jid = jid::BareJid::new("plant@two.example").unwrap();
-    let field = crate::model::FieldValue {
-        name: "Energy".into(),
-        value: Value::Int32(3),
-        unit: String::new(),
-        enumeration: String::new(),
-        kinds: crate::model::FieldKinds::MOMENTARY,
-        quality: crate::model::Quality::empty(),
-        controllable: false,
-    };
     stage.hear(&format!("<presence type='unavailable' from='{PLANT}' to='{ME}'/>"));
-    let reading =
-        NodeReading { node: Some(NodeRef::new("pep", "")), at: stage.now, fields: vec![field], errors: Vec::new() };
-    stage.hub.mirror_report(&jid, vec![reading], stage.now);
+    stage.says(&resp("m2"));
+    assert_eq!(stage.take_told(), ["home +1 plant@two.example/S/m2 Energy", "home =1 0:7.00"]);
+}
+
+#[test]
+fn a_remote_whose_presence_was_lost_between_servers_is_looked_for_where_it_was() {
+    let (mut stage, _) = met(Dialect::Nf);
+    stage.hub.session_offline(stage.now);
+    stage.hub.session_online(FullJid::new(ME).unwrap(), stage.now);
     stage.drain();
-    assert_eq!(stage.take_told(), ["home +1 plant@two.example/pep Energy", "home =1 0:3"]);
+    stage.sent.clear();
+    stage.hub.mirrors_begin(stage.now);
+    stage.drain();
+    assert!(stage.sent.iter().any(|(_, xml)| xml.contains("type=\"subscribe\"") || xml.contains("type='subscribe'")));
+    stage.fail("disco#info", &error("service-unavailable"));
+    stage.pass_ms(limits::MIRROR_RETRY_MS);
+    let (_, xml) = stage.take("disco#info");
+    assert!(xml.contains(PLANT), "{xml}");
+    stage.hear(&format!("<presence type='unavailable' from='{PLANT}' to='{ME}'/>"));
+    stage.sent.clear();
+    stage.pass_ms(limits::MIRROR_RETRY_MS_MAX);
+    assert!(!stage.sent.iter().any(|(_, xml)| xml.contains("disco#info")), "it said that it goes: {:?}", stage.sent);
 }

@@ -2,7 +2,7 @@
 
 use tombolo_sdk::Constraint;
 
-use super::{Builder, Plan, Shape, command};
+use super::{Builder, Plan, Words, command};
 use crate::mapping::value::Kind;
 
 impl Builder<'_> {
@@ -35,7 +35,7 @@ impl Builder<'_> {
         if self.config.has("power_command_topic") {
             let kind = self.on_off("payload_on", "payload_off");
             let command =
-                command("power_command_topic", Shape::Word("power_command_template"), kind.clone(), Constraint::any());
+                command("power_command_topic", Words::Word("power_command_template"), kind.clone(), Constraint::any());
             self.add(Plan { name: "power", kind, unit: String::new(), state: None, command });
         }
     }
@@ -57,7 +57,7 @@ impl Builder<'_> {
             return;
         }
         let set_template = format!("{word}_command_template");
-        let command = command(&set, Shape::Word(&set_template), Kind::Quantity, range.clone());
+        let command = command(&set, Words::Word(&set_template), Kind::Quantity, range.clone());
         let template = format!("{word}_state_template");
         self.add(Plan { name, kind: Kind::Quantity, unit: unit.into(), state: Some((&state, &template)), command });
     }
