@@ -9,6 +9,7 @@
 
 mod datagrams;
 mod door;
+mod dtls;
 mod http;
 mod listen;
 mod outgoing;
@@ -30,11 +31,13 @@ use tombolo_core::model::{Failure, ReasonCode, limits};
 use tombolo_core::policy::{Carrier, ConnectPermit, ListenPermit, Permit, RequestPermit, Scheme};
 
 pub use door::{Doorkeeper, Knock};
+pub use dtls::PskTable;
 pub use peers::PeerKey;
 pub use slots::Counts;
 pub use tls::{Anchors, TlsClient, TlsError, TlsMaterial, TlsServer};
 
 use datagrams::Purpose;
+use dtls::{DtlsClient, DtlsServer};
 use listen::Use;
 use outgoing::{Packet, Takes};
 use requests::{Requests, Wanted};
@@ -61,10 +64,11 @@ pub struct Security {
     client: Option<TlsClient>,
     /// For listening over TLS.
     server: Option<TlsServer>,
+    /// For connecting over DTLS.
+    datagram_client: Option<DtlsClient>,
+    /// For listening over DTLS.
+    datagram_server: Option<DtlsServer>,
 }
-
-/// Keys by identity.
-pub type PskTable = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// What the operator wrote about who is there at one endpoint.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,13 +97,22 @@ impl Transport {
         is_listener: bool,
         material: Material<'_>,
     ) -> Result<Security, TlsError> {
-        let (has_tls, tls) = (schemes.iter().any(|scheme| scheme.is_tls()), material.tls);
-        if schemes.iter().any(|scheme| scheme.is_dtls()) {
-            return Err(TlsError::Rejected(rustls::Error::General("DTLS is not supported yet".to_owned())));
-        }
+        let Material { tls, psk, keys } = material;
+        let has_tls = schemes.iter().any(|scheme| scheme.is_tls());
+        let has_dtls = schemes.iter().any(|scheme| scheme.is_dtls());
+        let datagram_client = || match psk {
+            Some((identity, key)) => DtlsClient::with_key(identity, key),
+            None => DtlsClient::with_certificates(&self.anchors, tls),
+        };
+        let datagram_server = || match keys {
+            Some(keys) => DtlsServer::with_keys(keys.clone()),
+            None => DtlsServer::with_certificates(tls),
+        };
         Ok(Security {
             client: (has_tls && !is_listener).then(|| TlsClient::new(&self.anchors, tls)).transpose()?,
             server: (has_tls && is_listener).then(|| TlsServer::new(tls)).transpose()?,
+            datagram_client: (has_dtls && !is_listener).then(datagram_client).transpose()?,
+            datagram_server: (has_dtls && is_listener).then(datagram_server).transpose()?,
         })
     }
 
@@ -108,14 +121,14 @@ impl Transport {
     pub fn open(&self, connection: ConnectionId, permit: Permit, security: &Security, mailbox: mpsc::Sender<Event>) {
         match permit {
             Permit::Connect(permit) if permit.scheme().carrier() == Carrier::Datagram => {
-                self.open_socket(connection, Purpose::Connect(permit), mailbox);
+                self.open_socket(connection, Purpose::Connect(permit), security, mailbox);
             }
             Permit::Connect(permit) => self.open_stream(connection, permit, security, mailbox),
             Permit::Listen(permit) if permit.carrier() == Carrier::Datagram => {
-                self.open_socket(connection, Purpose::Listen(permit), mailbox);
+                self.open_socket(connection, Purpose::Listen(permit), security, mailbox);
             }
             Permit::Listen(permit) => self.listen(connection, permit, security, mailbox),
-            Permit::Group(permit) => self.open_socket(connection, Purpose::Group(permit), mailbox),
+            Permit::Group(permit) => self.open_socket(connection, Purpose::Group(permit), security, mailbox),
         }
     }
 
@@ -132,10 +145,26 @@ impl Transport {
         }
     }
 
-    fn open_socket(&self, connection: ConnectionId, purpose: Purpose, mailbox: mpsc::Sender<Event>) {
+    fn open_socket(
+        &self,
+        connection: ConnectionId,
+        purpose: Purpose,
+        security: &Security,
+        mailbox: mpsc::Sender<Event>,
+    ) {
         let Some(slot) = self.slots.occupy(purpose.bridge(), connection, Takes::Datagrams, mailbox) else { return };
         let key = self.key.clone();
-        tokio::spawn(datagrams::run(slot, purpose, key));
+        match purpose {
+            Purpose::Connect(permit) if permit.scheme().is_dtls() => match security.datagram_client.clone() {
+                Some(client) => drop(tokio::spawn(dtls::run_client(slot, permit, client, key))),
+                None => drop(tokio::spawn(refuse(slot, unprepared()))),
+            },
+            Purpose::Listen(permit) if permit.scheme().is_dtls() => match security.datagram_server.clone() {
+                Some(server) => drop(tokio::spawn(dtls::run_server(slot, permit, server, key))),
+                None => drop(tokio::spawn(refuse(slot, unprepared()))),
+            },
+            purpose => drop(tokio::spawn(datagrams::run(slot, purpose, key))),
+        }
     }
 
     fn listen(

@@ -69,6 +69,11 @@ impl PeerKey {
         (self.tag(bridge, &plain, proved) == tag).then(|| address(&plain)).flatten()
     }
 
+    /// What the address would be if the handle were genuine.
+    pub(super) fn guess(&self, handle: &str) -> Option<SocketAddr> {
+        address(&self.unmask(handle)?.1)
+    }
+
     fn unmask(&self, handle: &str) -> Option<([u8; TAG], Vec<u8>)> {
         let (pairs, rest) = handle.as_bytes().as_chunks::<2>();
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -137,6 +142,7 @@ mod tests {
             let address: SocketAddr = address.parse().unwrap();
             let handle = key.seal("home", address, None);
             assert_eq!(key.open("home", &handle, None), Some(address));
+            assert_eq!(key.guess(&handle), Some(address));
             assert_eq!(handle, key.seal("home", address, None));
             assert_ne!(handle, key.seal("home", address, Some("lamp")));
             assert!(!handle.contains("c0a80107"), "{handle}");

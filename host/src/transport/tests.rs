@@ -12,6 +12,7 @@ use tombolo_core::policy::{Grant, Grants};
 use super::*;
 
 mod datagrams;
+mod dtls;
 mod http;
 mod listen;
 mod tls;

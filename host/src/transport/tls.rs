@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server};
+use x509_cert::der::Decode;
 
 /// The system's trust anchors.
 #[derive(Clone, Debug)]
@@ -126,7 +127,9 @@ impl TlsServer {
         stream: TcpStream,
     ) -> std::io::Result<(server::TlsStream<TcpStream>, Option<String>)> {
         let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
-        Ok((stream, None))
+        let first = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
+        let identity = first.and_then(|certificate| subject(certificate));
+        Ok((stream, identity))
     }
 }
 
@@ -141,6 +144,12 @@ pub(super) fn client_verifier(
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
     verifier.map_err(|error| TlsError::Rejected(rustls::Error::General(error.to_string())))
+}
+
+/// Whom a certificate is for, as RFC 4514 writes names: `CN=meter-7,O=Example`.
+pub(super) fn subject(der: &[u8]) -> Option<String> {
+    let certificate = x509_cert::Certificate::from_der(der).ok()?;
+    Some(certificate.tbs_certificate().subject().to_string())
 }
 
 pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -163,7 +163,7 @@ async fn a_listener_knows_whom_its_authority_knows() {
     let (certificate, key) = authority.sign("localhost");
     let (device_certificate, device_key) = authority.sign("meter-7");
     let tls = TlsMaterial {
-        ca: Some(authority.pem().as_bytes()),
+        ca: Some(authority.pem.as_bytes()),
         identity: Some((certificate.as_bytes(), key.as_bytes())),
         server_name: None,
     };
@@ -175,7 +175,8 @@ async fn a_listener_knows_whom_its_authority_knows() {
     let device = TlsMaterial { identity: Some((device_certificate.as_bytes(), device_key.as_bytes())), ..tls };
     let (client, first) = open_tls(address, device).await;
     assert_eq!(first, Event::Opened(1));
-    let Event::Accepted { connection, .. } = server.next().await else { panic!("not accepted") };
+    let Event::Accepted { connection, peer, .. } = server.next().await else { panic!("not accepted") };
+    assert_eq!(peer.identity.as_deref(), Some("CN=meter-7"));
     client.transport.send("home", 1, b"hello");
     assert_eq!(server.next().await, Event::Data { connection, bytes: b"hello".to_vec() });
     let (mut stranger, _) = open_tls(address, TlsMaterial { identity: None, ..tls }).await;
