@@ -14,6 +14,10 @@ use crate::{Outcome, place, say};
 const SLIXMPP: &str = "slixmpp==1.17.0";
 /// The foreign oneM2M CSE, exactly.
 const ACME: &str = "acmecse==2026.5.3";
+/// Foreign LwM2M clients and an LwM2M server, exactly; the older ones run on a newer CoAP library than they ask for.
+const NODE_PACKAGES: &str = r#"{"private": true,
+    "dependencies": {"coap-node": "0.2.5", "coap-shepherd": "0.2.11", "lwm2m-node-lib": "1.4.0"},
+    "overrides": {"coap": "0.22.0"}}"#;
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -30,7 +34,8 @@ const PACKAGES: [(&str, &str); 4] = [
 ];
 
 /// The same for tests only: a second server, and what two servers need to find each other in a network of a test's own.
-const MORE_PACKAGES: [(&str, &str); 2] = [("ejabberd", "ejabberdctl"), ("iproute2", "ip")];
+const MORE_PACKAGES: [(&str, &str); 4] =
+    [("ejabberd", "ejabberdctl"), ("iproute2", "ip"), ("nodejs", "node"), ("npm", "npm")];
 /// Prosody's resolver that reads `/etc/hosts`; a library, without a program that would show that it is there.
 const RESOLVER: &str = "lua-unbound";
 
@@ -57,7 +62,7 @@ pub fn for_tests() -> Outcome<()> {
             python_environment(environment, package)?;
         }
     }
-    Ok(())
+    node_environment(&place::node()?)
 }
 
 fn missing_packages(with_python: bool) -> Vec<&'static str> {
@@ -158,6 +163,21 @@ fn python_environment(environment: &Path, package: &str) -> Outcome<()> {
     let pip = environment.join("bin").join("pip");
     run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
     Ok(fs::write(environment.join("ready"), package)?)
+}
+
+/// JavaScript libraries, without the scripts that they would run when they are installed.
+fn node_environment(environment: &Path) -> Outcome<()> {
+    let ready = environment.join("ready");
+    if fs::read_to_string(&ready).is_ok_and(|text| text == NODE_PACKAGES) {
+        return Ok(());
+    }
+    say(&format!("install: LwM2M peers from npm into {}", environment.display()));
+    let _ = fs::remove_dir_all(environment);
+    fs::create_dir_all(environment)?;
+    fs::write(environment.join("package.json"), NODE_PACKAGES)?;
+    let arguments = ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"];
+    run(Command::new("npm").args(arguments).current_dir(environment))?;
+    Ok(fs::write(ready, NODE_PACKAGES)?)
 }
 
 fn succeeds(command: &mut Command) -> bool {
