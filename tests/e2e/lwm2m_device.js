@@ -13,12 +13,13 @@ objects.init('lightCtrl', 0, {
 let light = false;
 const node = new CoapNode('coap-node-test', objects, { lifetime: 300 });
 node.on('registered', () => console.log('registered'));
+node.on('deregistered', () => console.log('left'));
 node.register('127.0.0.1', Number(process.argv[2]), error => { if (error) { console.log('failed', error.message); } });
 require('readline').createInterface({ input: process.stdin }).on('line', line => {
     const [word, value] = line.split(' ');
     if (word === 'temperature') {
         objects.write('temperature', 0, 'sensorValue', Number(value), () => console.log('measured', value));
     } else {
-        node.deregister('127.0.0.1', Number(process.argv[2]), () => console.log('left'));
+        node.deregister('127.0.0.1', Number(process.argv[2]), () => {});
     }
 });
