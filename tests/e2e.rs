@@ -28,6 +28,8 @@ mod hostile;
 mod http;
 #[path = "e2e/local.rs"]
 mod local;
+#[path = "e2e/lwm2m.rs"]
+mod lwm2m;
 #[path = "e2e/malformed.rs"]
 mod malformed;
 #[path = "e2e/mirror.rs"]

@@ -19,6 +19,10 @@ const DEVICES_1: &str = "pysparkplug==0.6.1 Homie4==0.4.0";
 const DEVICES_2: &str = "ha-mqtt-discoverable==0.26.0 ebus-sdk==0.27.0";
 /// The foreign UPnP control point, exactly.
 const UPNP: &str = "async-upnp-client==0.49.0";
+/// Foreign LwM2M clients and an LwM2M server, exactly; the older ones run on a newer CoAP library than they ask for.
+const NODE_PACKAGES: &str = r#"{"private": true,
+    "dependencies": {"coap-node": "0.2.5", "coap-shepherd": "0.2.11", "lwm2m-node-lib": "1.4.0"},
+    "overrides": {"coap": "0.22.0"}}"#;
 /// The guest's target.
 pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian asks here whether a package may start its service.
@@ -35,12 +39,14 @@ const PACKAGES: [(&str, &str); 4] = [
 ];
 
 /// The same for tests only: a second server, what makes a network of a test's own, and UPnP devices that are only ever started in one.
-const MORE_PACKAGES: [(&str, &str); 5] = [
+const MORE_PACKAGES: [(&str, &str); 7] = [
     ("ejabberd", "ejabberdctl"),
     ("iproute2", "ip"),
     ("gupnp-tools", "gupnp-network-light"),
     ("xvfb", "Xvfb"),
     ("minidlna", "minidlnad"),
+    ("nodejs", "node"),
+    ("npm", "npm"),
 ];
 /// Prosody's resolver that reads `/etc/hosts`; a library, without a program that would show that it is there.
 const RESOLVER: &str = "lua-unbound";
@@ -70,7 +76,7 @@ pub fn for_tests() -> Outcome<()> {
             python_environment(environment, package)?;
         }
     }
-    Ok(())
+    node_environment(&place::node()?)
 }
 
 fn missing_packages(with_python: bool) -> Vec<&'static str> {
@@ -172,6 +178,21 @@ fn python_environment(environment: &Path, packages: &str) -> Outcome<()> {
     let mut install = Command::new(pip);
     run(install.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages.split(' ')))?;
     Ok(fs::write(environment.join("ready"), packages)?)
+}
+
+/// JavaScript libraries, without the scripts that they would run when they are installed.
+fn node_environment(environment: &Path) -> Outcome<()> {
+    let ready = environment.join("ready");
+    if fs::read_to_string(&ready).is_ok_and(|text| text == NODE_PACKAGES) {
+        return Ok(());
+    }
+    say(&format!("install: LwM2M peers from npm into {}", environment.display()));
+    let _ = fs::remove_dir_all(environment);
+    fs::create_dir_all(environment)?;
+    fs::write(environment.join("package.json"), NODE_PACKAGES)?;
+    let arguments = ["install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"];
+    run(Command::new("npm").args(arguments).current_dir(environment))?;
+    Ok(fs::write(ready, NODE_PACKAGES)?)
 }
 
 fn succeeds(command: &mut Command) -> bool {

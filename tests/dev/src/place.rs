@@ -34,6 +34,11 @@ pub fn python() -> Outcome<PathBuf> {
     Ok(target()?.join("venv").join("bin").join("python"))
 }
 
+/// The directory with JavaScript libraries of foreign peers.
+pub fn node() -> Outcome<PathBuf> {
+    Ok(target()?.join("node"))
+}
+
 /// Scratch directories of demo and tests.
 pub fn scratch() -> Outcome<PathBuf> {
     Ok(target()?.join("scratch"))

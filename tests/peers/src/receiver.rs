@@ -81,11 +81,9 @@ impl Receiver {
                 Found::Numbers(number, sent, length) => {
                     at = begin + length;
                     let late = clock.saturating_sub(sent);
-                    if seen.arrivals.contains_key(&number) {
-                        seen.doubles += 1;
-                    } else {
-                        seen.arrivals.insert(number, (now, late));
-                    }
+                    let is_double = seen.arrivals.contains_key(&number);
+                    seen.doubles += usize::from(is_double);
+                    seen.arrivals.entry(number).or_insert((now, late));
                 }
                 Found::Other => at = begin + MARK.len(),
                 Found::Unfinished => {
