@@ -485,8 +485,11 @@ impl Hub {
             service.taps.iter().filter(|(_, tap)| is_tried(tap)).map(|(node, _)| node.clone()).collect();
         for node in nodes {
             let is_own_node = self.is_pep(&jid, &node);
-            if let Some(service) = self.mirrors.services.get_mut(&jid).filter(|_| !is_own_node) {
-                service.subscribe(&node);
+            let Some(service) = self.mirrors.services.get_mut(&jid) else { continue };
+            match is_own_node {
+                false => service.subscribe(&node),
+                // Its server may not tell us: then we look.
+                true => service.chores.push_back(Chore::Fetch(node)),
             }
         }
         let is_pattern = |way: &Way| matches!(way, Way::Service(nodes) if !nodes.is_literal());
