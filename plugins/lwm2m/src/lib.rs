@@ -4,11 +4,10 @@
 //! [`server`]) or things (see [`client`]). `README.md` beside this crate has the tables.
 
 use serde::{Deserialize, Serialize};
-use tombolo_sdk::actions::Send;
 use tombolo_sdk::events::Closed;
 use tombolo_sdk::{
-    Action, Actions, Connection, Description, EndpointNeed, Event, Failure, Level, Mapper, ReasonCode, StartInput,
-    State, Timestamp, Why, export,
+    Actions, Connection, Description, EndpointNeed, Event, Failure, Level, Mapper, ReasonCode, StartInput, State,
+    Timestamp, Why, export,
 };
 
 mod client;
@@ -199,8 +198,7 @@ impl Lwm2m {
             out.send_to(SERVER_CONNECTION, &address, bytes);
         }
         for bytes in self.client.take_datagrams() {
-            // One action each: what follows directly must not become one datagram.
-            out.push(Action::Send(Send { connection: UPSTREAM_CONNECTION, bytes }));
+            out.send_datagram(UPSTREAM_CONNECTION, bytes);
         }
         let due = [self.server.due(), self.client.due()].into_iter().flatten().min();
         if let Some(due) = due.filter(|due| self.tick.is_none_or(|tick| tick > *due)) {
