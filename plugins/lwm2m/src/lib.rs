@@ -65,9 +65,9 @@ struct Saved {
 impl Mapper for Lwm2m {
     fn describe() -> Description {
         let schemes = ["coap", "coaps", "udp", "dtls"];
-        let server = EndpointNeed::optional(SERVER, &schemes, "where LwM2M devices register (listen)");
-        let upstream =
-            EndpointNeed::optional(UPSTREAM, &schemes, "the LwM2M server that mirrored things are shown to (connect)");
+        let listening = ["listen:coap", "listen:coaps", "listen:udp", "listen:dtls"];
+        let server = EndpointNeed::optional(SERVER, &listening, "where LwM2M devices register");
+        let upstream = EndpointNeed::optional(UPSTREAM, &schemes, "the LwM2M server that mirrored things are shown to");
         let summary = "LwM2M devices, and things of others shown to an LwM2M server";
         Description {
             settings_schema: SCHEMA.into(),

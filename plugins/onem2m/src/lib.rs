@@ -38,7 +38,7 @@ impl Mapper for OneM2m {
     fn describe() -> Description {
         let cse = EndpointNeed::required(CSE, &["http", "https"], "the CSE whose resources are shown");
         let purpose = "where the CSE sends notifications; without it resources are polled";
-        let notifications = EndpointNeed::optional(NOTIFICATIONS, &["http", "https"], purpose);
+        let notifications = EndpointNeed::optional(NOTIFICATIONS, &["serve:http", "serve:https"], purpose);
         Description {
             settings_schema: SCHEMA.into(),
             endpoints: vec![cse, notifications],

@@ -90,7 +90,7 @@ impl Mapper for Upnp {
             endpoints: vec![
                 EndpointNeed::required(
                     GROUP_ENDPOINT,
-                    &["group"],
+                    &["group:udp"],
                     "the multicast group of SSDP, 239.255.255.250:1900, in the devices' network",
                 ),
                 EndpointNeed::required(
@@ -100,7 +100,7 @@ impl Mapper for Upnp {
                 ),
                 EndpointNeed::optional(
                     SERVE_ENDPOINT,
-                    &["http"],
+                    &["serve:http"],
                     "where devices tell their events and control points find mirrored things",
                 ),
             ],
