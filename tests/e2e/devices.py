@@ -7,6 +7,7 @@ Prints what it was told, a line each: `told NAME VALUE`. Ends with its input.
 
 import sys
 import threading
+import time
 
 HOST = "127.0.0.1"
 
@@ -32,7 +33,14 @@ def homeassistant(port):
     switch.off()
     info = SensorInfo(name="Power", unique_id="bench-plug-1-power", unit_of_measurement="W", device=device)
     power = Sensor(Settings(mqtt=mqtt, entity=info))
-    power.set_state(12.5)
+
+    def measure():
+        # The library retains no state, so a sensor says it again and again, as they do.
+        while True:
+            power.set_state(12.5)
+            time.sleep(1)
+
+    threading.Thread(target=measure, daemon=True).start()
     return lambda: None
 
 
