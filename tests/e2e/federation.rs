@@ -71,7 +71,7 @@ fn switches_the_plug(here: &Island, client: &Process, domain: &str, command: &st
     let mark = client.lines.count();
     let switched = topic(domain, &format!("coffee-machine/state/switch {command}"));
     let begin = Instant::now();
-    while begin.elapsed() < 4 * SOON {
+    while begin.elapsed() < 6 * SOON {
         here.broker.publish(&topic(domain, "coffee-machine/set/switch"), command, false).unwrap();
         if client.lines.wait_from(mark, Duration::from_secs(10), |line| line.contains(&switched)).is_some() {
             break;
