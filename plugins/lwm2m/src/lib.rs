@@ -81,7 +81,7 @@ impl Mapper for Lwm2m {
         let settings = Settings::parse(&input.settings)?;
         let mut out = Actions::new();
         let is_swap = input.why == Why::Swapped;
-        let saved = read_state(&input, &mut out)?;
+        let saved = input.read_state(STATE_VERSION, |bytes| serde_json::from_slice::<Saved>(bytes), &mut out)?;
         let mut bridge = match saved {
             Some(saved) => Self::new(
                 Server::resume(&settings, saved.server),
@@ -227,23 +227,6 @@ impl Lwm2m {
             out.log(Level::Warn, "too many devices for a checkpoint; after a restart they have to register again");
         }
     }
-}
-
-/// State that cannot be read ends a swap, so that the version before goes on; after a crash it is better to begin anew.
-fn read_state(input: &StartInput, out: &mut Actions) -> Result<Option<Saved>, String> {
-    let Some(state) = &input.state else { return Ok(None) };
-    let error = match state.version {
-        STATE_VERSION => match serde_json::from_slice(&state.bytes) {
-            Ok(saved) => return Ok(Some(saved)),
-            Err(error) => format!("the state cannot be read: {error}"),
-        },
-        version => format!("the state has version {version}; this build reads {STATE_VERSION}"),
-    };
-    if input.why == Why::Swapped {
-        return Err(error);
-    }
-    out.log(Level::Warn, error);
-    Ok(None)
 }
 
 fn write_state(saved: &Saved) -> State {

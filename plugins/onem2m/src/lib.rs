@@ -51,7 +51,8 @@ impl Mapper for OneM2m {
         let settings = Settings::parse(&input.settings)?;
         let url = input.url_of(NOTIFICATIONS).map(str::to_owned);
         let mut out = Actions::new();
-        let saved = read_state(&input, &mut out)?;
+        let saved =
+            input.read_state(STATE_VERSION, |bytes| serde_json::from_slice::<session::State>(bytes), &mut out)?;
         let is_swap = input.why == Why::Swapped && saved.is_some();
         let session = match saved {
             Some(state) => Session::resume(settings, url, state),
@@ -142,23 +143,6 @@ impl OneM2m {
 
 fn write_state(state: &session::State) -> State {
     State { version: STATE_VERSION, bytes: serde_json::to_vec(state).unwrap_or_default() }
-}
-
-/// State that cannot be read ends a swap, so that the version before goes on; after a crash it is better to begin anew.
-fn read_state(input: &StartInput, out: &mut Actions) -> Result<Option<session::State>, String> {
-    let Some(state) = &input.state else { return Ok(None) };
-    let error = match state.version {
-        STATE_VERSION => match serde_json::from_slice(&state.bytes) {
-            Ok(saved) => return Ok(Some(saved)),
-            Err(error) => format!("the state cannot be read: {error}"),
-        },
-        version => format!("the state has version {version}; this build reads {STATE_VERSION}"),
-    };
-    if input.why == Why::Swapped {
-        return Err(error);
-    }
-    out.log(Level::Warn, error);
-    Ok(None)
 }
 
 export!(OneM2m);

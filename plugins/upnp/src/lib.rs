@@ -117,7 +117,7 @@ impl Mapper for Upnp {
     fn start(input: StartInput) -> Result<(Self, Actions), String> {
         let settings = Settings::parse(&input.settings)?;
         let mut out = Actions::new();
-        let saved = read_state(&input, &mut out)?;
+        let saved = input.read_state(STATE_VERSION, |bytes| serde_json::from_slice::<Saved>(bytes), &mut out)?;
         let is_swap = input.why == Why::Swapped && saved.is_some();
         let saved = saved.unwrap_or_else(|| Saved::fresh(input.seed));
         let Saved { session, things, mut calls, mut chance, group, serve, is_checkpoint_set, due } = saved;
@@ -367,23 +367,6 @@ impl Saved {
             due: None,
         }
     }
-}
-
-/// State that cannot be read ends a swap, so that the version before goes on; after a crash it is better to begin anew.
-fn read_state(input: &StartInput, out: &mut Actions) -> Result<Option<Saved>, String> {
-    let Some(state) = &input.state else { return Ok(None) };
-    let error = match state.version {
-        STATE_VERSION => match serde_json::from_slice(&state.bytes) {
-            Ok(saved) => return Ok(Some(saved)),
-            Err(error) => format!("the state cannot be read: {error}"),
-        },
-        version => format!("the state has version {version}; this build reads {STATE_VERSION}"),
-    };
-    if input.why == Why::Swapped {
-        return Err(error);
-    }
-    out.log(Level::Warn, error);
-    Ok(None)
 }
 
 /// An answer without a body.

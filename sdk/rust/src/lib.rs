@@ -4,11 +4,12 @@
 //! `wasm32-unknown-unknown`. The same type runs natively under [`testing::Harness`]. `README.md` beside this crate walks through it.
 //!
 //! This crate owns the trait, the glue to the contract and small tools without policy: an action list, named timers, stream
-//! framing, exact decimals. It never does I/O, reads a clock or parses settings.
+//! framing, exact decimals, the calendar, what becomes of an earlier state. It never does I/O, reads a clock or parses settings.
 
 #[doc(hidden)]
 pub mod bindings;
 mod build;
+pub mod calendar;
 mod decimal;
 pub mod framing;
 mod glue;
@@ -18,6 +19,7 @@ mod mapper;
 #[cfg(target_arch = "wasm32")]
 mod memory;
 mod output;
+mod saved;
 pub mod testing;
 mod timers;
 

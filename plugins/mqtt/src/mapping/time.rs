@@ -1,28 +1,13 @@
-//! Dates, times and durations as texts, both ways (RFC 3339, ISO 8601). Owns the calendar; knows no payload.
+//! Dates, times and durations as texts, both ways (RFC 3339, ISO 8601). Owns these texts; knows no payload.
+
+use tombolo_sdk::calendar;
 
 /// Days since 1970-01-01 of `YYYY-MM-DD`.
 pub(crate) fn date(text: &str) -> Option<i32> {
     let mut parts = text.splitn(3, '-');
     let mut next =
-        |width: usize| parts.next().filter(|part| part.len() == width).and_then(|part| part.parse::<u32>().ok());
-    let (year, month, day) = (next(4)?, next(2)?, next(2)?);
-    if !(1..=12).contains(&month) || day == 0 || day > days_of_month(year, month) {
-        return None;
-    }
-    // Years begin in March, so that the leap day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    i32::try_from(days).ok().map(|days| days - 719_468)
-}
-
-fn days_of_month(year: u32, month: u32) -> u32 {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+        |width: usize| parts.next().filter(|part| part.len() == width).and_then(|part| part.parse::<i64>().ok());
+    i32::try_from(calendar::days(next(4)?, next(2)?, next(2)?)?).ok()
 }
 
 /// Microseconds of `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`; without a zone it is UTC.
@@ -78,15 +63,9 @@ fn parts(mut text: &str, units: &[(char, f64)]) -> Option<f64> {
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// `YYYY-MM-DD`. Years begin in March, so that the leap day is the last.
+/// `YYYY-MM-DD`.
 pub(crate) fn write_date(days: i64) -> String {
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = (year + era * 400 + i64::from(month > 9), if month < 10 { month + 3 } else { month - 9 });
+    let (year, month, day) = calendar::date(days);
     format!("{year:04}-{month:02}-{day:02}")
 }
 

@@ -1,5 +1,7 @@
 //! Days and times: ISO 8601 as state variables have it (UDA 2.0 §2.5), and the `DATE` header of HTTP (RFC 9110 §5.6.7).
-//! Owns calendar arithmetic without a clock.
+//! Owns these texts; the calendar is the SDK's.
+
+use tombolo_sdk::calendar;
 
 const MICROS: i64 = 1_000_000;
 const DAY: i64 = 86_400 * MICROS;
@@ -10,25 +12,8 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 pub(crate) fn date(text: &str) -> Option<i32> {
     let mut parts = text.trim().splitn(3, '-');
     let mut next =
-        |width: usize| parts.next().filter(|part| part.len() == width).and_then(|part| part.parse::<u32>().ok());
-    let (year, month, day) = (next(4)?, next(2)?, next(2)?);
-    if !(1..=12).contains(&month) || day == 0 || day > days_of_month(year, month) {
-        return None;
-    }
-    // Years begin in March, so that the leap day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    i32::try_from(days).ok().map(|days| days - 719_468)
-}
-
-fn days_of_month(year: u32, month: u32) -> u32 {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+        |width: usize| parts.next().filter(|part| part.len() == width).and_then(|part| part.parse::<i64>().ok());
+    i32::try_from(calendar::days(next(4)?, next(2)?, next(2)?)?).ok()
 }
 
 /// Microseconds since 1970 of `YYYY-MM-DD[Thh:mm:ss[.fraction][zone]]`; without a zone it is taken for UTC.
@@ -75,22 +60,9 @@ fn zone_seconds(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Year, month and day of days since 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
-}
-
 /// `YYYY-MM-DD`.
 pub(crate) fn write_date(days: i32) -> String {
-    let (year, month, day) = civil(i64::from(days));
+    let (year, month, day) = calendar::date(i64::from(days));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
@@ -105,7 +77,7 @@ pub(crate) fn write_time(micros: u64) -> String {
 /// `YYYY-MM-DDThh:mm:ss[.ffffff]Z`.
 pub(crate) fn write_instant(micros: i64) -> String {
     let days = micros.div_euclid(DAY);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = calendar::date(days);
     let time = write_time(micros.rem_euclid(DAY).unsigned_abs());
     format!("{year:04}-{month:02}-{day:02}T{time}Z")
 }
@@ -113,7 +85,7 @@ pub(crate) fn write_instant(micros: i64) -> String {
 /// As the `DATE` header has it.
 pub(crate) fn http(micros: i64) -> String {
     let days = micros.div_euclid(DAY);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = calendar::date(days);
     let weekday = usize::try_from(days.rem_euclid(7)).ok().and_then(|at| WEEKDAYS.get(at)).unwrap_or(&"Thu");
     let month = usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).unwrap_or(&"Jan");
     let seconds = micros.rem_euclid(DAY) / MICROS;
