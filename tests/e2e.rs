@@ -36,6 +36,8 @@ mod malformed;
 mod mirror;
 #[path = "e2e/outages.rs"]
 mod outages;
+#[path = "e2e/pairs.rs"]
+mod pairs;
 #[path = "e2e/people.rs"]
 mod people;
 #[path = "e2e/publish.rs"]

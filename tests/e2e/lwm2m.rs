@@ -11,7 +11,7 @@ use tombolo_tests::service::{SOON, Site, rebuilt};
 const SERVICE: &str = "bridge@tombolo.localhost";
 
 /// A script of the peers' libraries.
-fn script(name: &str, arguments: &[&str]) -> Process {
+pub(super) fn script(name: &str, arguments: &[&str]) -> Process {
     let mut command: Command = bound("node");
     command.arg(place::root().join("tests/e2e").join(name)).args(arguments);
     command.env("NODE_PATH", place::node().unwrap().join("node_modules"));

@@ -1,6 +1,7 @@
 """A foreign control point: async-upnp-client. Looks for a device by its name, listens to it, and does what it is told line by line.
 
-Arguments: our address in the network, the name. Input: `on` or `off`. Output: `found TYPE`, `listens`, `event VARIABLE VALUE`, `did on`.
+Arguments: our address in the network, the name. Input: `on`, `off`, or `renew` for the subscription. Output: `found TYPE`, `listens`,
+`event VARIABLE VALUE`, `did on`, `renewed the same`.
 """
 
 import asyncio
@@ -44,11 +45,15 @@ async def main():
             say("event", variable.name, variable.value)
 
     service.on_event = changed
-    await server.event_handler.async_subscribe(service)
+    sid, _ = await server.event_handler.async_subscribe(service)
     say("listens")
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := (await reader.readline()).decode().strip():
+        if line == "renew":
+            renewed, _ = await server.event_handler.async_resubscribe(service)
+            say("renewed", "the same" if renewed == sid else "as another")
+            continue
         await service.action("SetTarget").async_call(newTargetValue=line == "on")
         say("did", line)
     await server.event_handler.async_unsubscribe_all()

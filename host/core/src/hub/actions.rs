@@ -109,6 +109,9 @@ impl Hub {
         if self.mirrors.is_echo(bridge, &node) {
             return self.complain(bridge, format!("node `{}` is what the bridge is shown itself", node.id));
         }
+        if self.lives_here(&node) {
+            return self.complain(bridge, format!("node `{}` is a thing of ours that somebody else shows", node.id));
+        }
         if let Some(displaced) = self.registry.displaced_by(bridge, &node) {
             self.remove_one(displaced, now);
         }

@@ -178,12 +178,11 @@ impl Server {
             return;
         }
         out.complete(request);
-        // An observation tells what became of it; where there is none, it is read.
+        // COMPAT: also where it is observed. coap-node does not tell of a value that is what it was when the observation began.
         let paths = settings.iter().map(|(path, _)| path.up_to(3)).filter(|path| {
             let resource =
                 self.dictionary.resource(path.object().unwrap_or_default(), path.resource().unwrap_or_default());
-            let instance = device.instances.get(&path.up_to(2));
-            resource.is_readable && instance.is_some_and(|instance| instance.observing.is_empty())
+            resource.is_readable && device.instances.contains_key(&path.up_to(2))
         });
         let paths: Vec<Path> = paths.collect();
         paths.into_iter().for_each(|path| self.push(key, Operation::Learn(path)));

@@ -135,6 +135,16 @@ fn a_write_is_a_put_on_the_resource_and_what_came_of_it_is_read() {
 }
 
 #[test]
+fn what_was_written_is_read_although_it_is_observed() {
+    let mut bench = ready("ep=a");
+    bench.event(Event::Wanted(bench.number("a/3306/0")));
+    let event = write(&bench, 1, "a/3306/0", &[("On-Off", Value::Boolean(true))]);
+    bench.event(event);
+    assert_eq!(bench.asked[1..], ["PUT /3306/0/5850 format 11542", "GET /3306/0/5850"]);
+    assert!(bench.values("a/3306/0").contains(&"On-Off=true".to_owned()));
+}
+
+#[test]
 fn a_device_that_takes_another_format_gets_it_and_gets_it_first_from_then_on() {
     let mut bench = ready("ep=a");
     bench.device.writes = vec![format::SENML_JSON];

@@ -17,7 +17,7 @@ use super::{Hub, Provenance};
 use crate::hub::asks::Answered;
 use crate::hub::concentrator::BRIDGE;
 use crate::hub::registry::UNION;
-use crate::model::{NodeRef, Timestamp, Tokens, limits};
+use crate::model::{Node, NodeRef, ORIGIN, Timestamp, Tokens, limits};
 use crate::wire::Dialect;
 use crate::wire::concentrator::{Answer, DataSource, Detail, NodeEvent, NodeEvents, NodeInfo, Operation, Request};
 use crate::wire::discovery;
@@ -328,11 +328,19 @@ impl Hub {
 
     /// Whether a thing did not come from us, nor through too many hands.
     pub(super) fn is_foreign(&self, jid: &BareJid, from: &Provenance) -> bool {
-        let is_ours = |origin: &String| {
-            let home = origin.split('/').next().unwrap_or_default();
-            !self.is_our_account(jid) && BareJid::new(home).is_ok_and(|home| self.is_our_account(&home))
-        };
+        let is_ours = |origin: &String| !self.is_our_account(jid) && self.is_home_of(origin);
         from.hops < limits::MIRROR_HOPS_MAX && !from.origin.as_ref().is_some_and(is_ours)
+    }
+
+    /// Whether what has this origin lives here.
+    fn is_home_of(&self, origin: &str) -> bool {
+        let home = origin.split('/').next().unwrap_or_default();
+        BareJid::new(home).is_ok_and(|home| self.is_our_account(&home))
+    }
+
+    /// Whether a node that a bridge found is a thing of ours, which somebody else shows where the bridge looks.
+    pub(in crate::hub) fn lives_here(&self, node: &Node) -> bool {
+        node.extra(ORIGIN).is_some_and(|origin| self.is_home_of(origin))
     }
 
     /// A concentrator tells what happened to a node.

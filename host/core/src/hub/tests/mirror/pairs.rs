@@ -174,6 +174,15 @@ fn a_thing_that_a_mapper_declares_as_its_own_node_is_refused_where_it_is_shown_a
 }
 
 #[test]
+fn a_thing_of_ours_that_another_host_shows_where_a_bridge_looks_is_refused() {
+    let mut pair = one_way();
+    let mut round = lamp(6, "round");
+    round.extras = vec![(ORIGIN.to_owned(), "b@two.example/office/lamp".to_owned())];
+    pair.act(1, "office", Action::PutNode(Box::new(round)));
+    assert_eq!(pair.sides[1].refused, ["office: node `round` is a thing of ours that somebody else shows"]);
+}
+
+#[test]
 fn a_thing_that_went_through_too_many_hands_is_not_mirrored() {
     let mut pair = one_way();
     pair.sides[0].take_told();
