@@ -45,6 +45,9 @@ pub struct Status {
     pub subscriptions: usize,
     /// Queues that we serve, by name.
     pub queues: Vec<QueueStatus>,
+    /// What became of everything that was handed over with a promise, by bridge and way.
+    #[serde(default)]
+    pub custody: Vec<CustodyStatus>,
     /// Publications that nobody has confirmed yet.
     #[serde(default)]
     pub publications: usize,
@@ -69,6 +72,29 @@ pub struct XmppStatus {
     pub state: String,
     /// Why it is not online.
     pub reason: Option<String>,
+}
+
+/// What became of what one bridge handed over for one way; since the state directory was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustodyStatus {
+    /// Whose; empty: a JID's.
+    pub bridge: String,
+    /// `event`, `held`, `assured`, `publish:` and the kind, `queue:` and its name, or `before` for what an older version's file had.
+    pub way: String,
+    /// How much was taken.
+    pub taken: u64,
+    /// Of this: acknowledged by the next hop.
+    pub delivered: u64,
+    /// Its time was over.
+    pub expired: u64,
+    /// The next hop will never take it.
+    pub refused: u64,
+    /// Set aside; `tombolo dead` shows it.
+    pub dead: u64,
+    /// On its way.
+    pub waiting: u64,
+    /// Whether the five come to what was taken. If not, something was lost or doubled.
+    pub balances: bool,
 }
 
 /// One queue at one instant.

@@ -143,7 +143,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (local, way) = connect(&config).await?;
     let server = local.as_ref().map(|local| local.address().to_string());
     let xmpp_status = XmppStatus { jid: way.address().to_string(), server, state: "connecting".into(), reason: None };
-    let Contents { items, checkpoints, records, next_item } = contents;
+    let Contents { items, checkpoints, records, next_item, .. } = contents;
     let mut app = App {
         hub: Hub::new(HubConfig {
             name: "tombolo".into(),
@@ -273,7 +273,9 @@ impl App {
             match output {
                 Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
                 Output::Hold { item, stanza } => self.outbox.hold(item, &stanza),
-                Output::LetGo(items) => self.store.remove(&items),
+                Output::LetGo { items, end } => self.store.remove(&items, &end),
+                Output::Take { item, name, bytes } => self.store.take(&name, bytes, item),
+                Output::End { name, end } => self.store.end(&name, end),
                 Output::Recall { item, from } => self.recall(item, &from),
                 Output::GivenUp { readings, reason } => tracing::warn!(readings, reason, "readings given up"),
                 Output::Event { bridge, event } => self.tell(&bridge, event),
@@ -298,10 +300,10 @@ impl App {
 
     /// A stanza came back. One that needed not be durable is not remembered, nor one that the server has had for long.
     fn recall(&mut self, item: u64, from: &jid::Jid) {
-        let Some(stanza) = self.outbox.remembered(item) else {
+        let Some((stanza, route)) = self.outbox.remembered(item) else {
             return tracing::debug!(item, "a stanza came back that is not remembered");
         };
-        if self.hub.handle_returned(from, &stanza, now()) {
+        if self.hub.handle_returned(from, &stanza, route.bridge(), now()) {
             self.outbox.forget(item);
         }
     }
@@ -355,8 +357,8 @@ impl App {
                 tracing::info!(slow_for_ms = millis(slow_for), "the server takes stanzas as they come again");
             }
             SessionEvent::Unsendable { id, reason } => {
-                tracing::error!(reason, "a stanza cannot be written and was dropped");
-                self.outbox.acknowledged(&id.into_iter().collect::<Vec<_>>());
+                tracing::error!(reason, "a stanza cannot be written and is set aside");
+                self.outbox.unsendable(id, reason);
             }
         }
     }

@@ -309,18 +309,19 @@ impl Stage {
 
     fn drain(&mut self) -> Result<(), String> {
         while let Some(output) = self.hub.poll_output() {
-            match output {
+            match uncounted(output) {
                 Output::Stanza { item, stanza } => {
+                    let item = item.map(|item| item.number);
                     self.items.extend(item);
                     if let Some(item) = item {
                         self.sent.insert(item, stanza.clone());
                     }
                     self.wire.send(item, stanza)?;
                 }
-                Output::Hold { item, .. } => self.items.push(item),
+                Output::Hold { item, .. } => self.items.push(item.number),
                 Output::Recall { item, from } => {
                     if let Some(stanza) = self.sent.get(&item) {
-                        self.hub.handle_returned(&from, stanza, self.now);
+                        self.hub.handle_returned(&from, stanza, "home", self.now);
                     }
                 }
                 Output::Keep { item, name, bytes } => {
@@ -334,7 +335,7 @@ impl Stage {
                         None => self.kept.remove(&name),
                     };
                 }
-                Output::LetGo(_) | Output::GivenUp { .. } => {}
+                Output::LetGo { .. } | Output::Take { .. } | Output::End { .. } | Output::GivenUp { .. } => {}
                 Output::Wish { id, wish } => self.wishes.push_back((id, wish)),
                 Output::Trouble { .. } | Output::Refused { .. } => {}
                 Output::Http { id, call, .. } => self.calls.push_back((id, call)),
@@ -560,4 +561,13 @@ fn parse(block: &str, attributes: &str) -> Result<Element, String> {
     let name_ends = block.find([' ', '/', '>']).ok_or("no stanza")?;
     let (name, rest) = block.split_at(name_ends);
     format!("{name} xmlns='jabber:client' {attributes}{rest}").parse().map_err(|error| format!("{error}: {block}"))
+}
+
+/// A record as what it is to a store that counts nothing.
+fn uncounted(output: Output) -> Output {
+    match output {
+        Output::Take { item, name, bytes } => Output::Keep { item: Some(item.number), name, bytes: Some(bytes) },
+        Output::End { name, .. } => Output::Keep { item: None, name, bytes: None },
+        output => output,
+    }
 }

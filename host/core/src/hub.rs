@@ -23,6 +23,7 @@ mod http;
 mod lookup;
 mod mirror;
 mod orders;
+mod output;
 mod phrases;
 mod publish;
 mod queues;
@@ -30,6 +31,7 @@ mod readouts;
 mod receipts;
 mod registry;
 mod rooms;
+mod routes;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ pub use errands::{Granted, Service, ServiceBridge, Wish};
 pub use friends::Contact;
 pub use mirror::{Mirror, MirroredThings, Way as MirrorWay};
 pub use orders::Manage;
+pub use output::Output;
 pub use publish::{How, Promise, Rule as PublishRule};
 pub use rooms::RoomRule;
 pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
@@ -52,9 +55,9 @@ pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
-use crate::model::bridge::{HttpAnswer, HttpCall};
+use crate::model::custody::{End, Item, Route};
 use crate::model::{Event, Timestamp};
-use crate::policy::{ConnectPermit, HttpRule, Policy, QueueRule};
+use crate::policy::{HttpRule, Policy, QueueRule};
 use crate::wire::receipts as receipts_of;
 use crate::wire::stanza::{Kind, Message, Request};
 use crate::wire::{Dialect, Profile, StanzaFault, control, discovery, sensor, stanza, subscribe};
@@ -101,101 +104,6 @@ pub struct HubConfig {
     pub kept: BTreeMap<String, Vec<u8>>,
 }
 
-/// What a hub wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// To be sent. With an item: keep it until the server has it, and call [`Hub::handle_durable`] with the item as soon as it would
-    /// survive a crash. Without: send it, no more.
-    Stanza {
-        /// Names it for [`Hub::handle_durable`]; below 2^53, unique since the hub was made.
-        item: Option<u64>,
-        /// What to send.
-        stanza: Element,
-    },
-    /// To be kept over a restart, and handed to the next hub in [`HubConfig::kept`]. With an item: call [`Hub::handle_durable`] with it
-    /// as soon as the record would survive a crash.
-    Keep {
-        /// As in [`Output::Stanza`].
-        item: Option<u64>,
-        /// Names it: what it belongs to, a slash, and which. A later record of the same name replaces it.
-        name: String,
-        /// Its content; none: let go of it.
-        bytes: Option<Vec<u8>>,
-    },
-    /// For the operator: publications do not come through. Told once until they do.
-    Trouble {
-        /// Where: a JID, a node, a room.
-        about: String,
-        /// Why; none: they do again.
-        reason: Option<String>,
-    },
-    /// To be kept like a durable stanza and answered by [`Hub::handle_durable`], but not sent in this run: who is to have it cannot be
-    /// reached. A run that finds it left over sends it.
-    Hold {
-        /// As in [`Output::Stanza`].
-        item: u64,
-        /// What it would be.
-        stanza: Element,
-    },
-    /// Items that were held are not wanted any more.
-    LetGo(Vec<u64>),
-    /// This stanza came back: to be handed to [`Hub::handle_returned`], if it is remembered.
-    Recall {
-        /// Its item.
-        item: u64,
-        /// Who sent it back.
-        from: Jid,
-    },
-    /// For the log: promised readings that nobody could be given in time.
-    GivenUp {
-        /// How many.
-        readings: usize,
-        /// Why.
-        reason: &'static str,
-    },
-    /// For a bridge's mapper.
-    Event {
-        /// The bridge.
-        bridge: String,
-        /// What happened.
-        event: Event,
-    },
-    /// Only the app can do it; answered by [`Hub::handle_granted`].
-    Wish {
-        /// Comes back in the answer.
-        id: u64,
-        /// What.
-        wish: Wish,
-    },
-    /// An HTTP request to be carried out; tell [`Hub::handle_http_done`] what became of it.
-    Http {
-        /// Names it for [`Hub::handle_http_done`].
-        id: u64,
-        /// The only connection that may be used.
-        target: ConnectPermit,
-        /// Whom to trust there beside whom the system trusts, as PEM.
-        ca: Option<std::sync::Arc<[u8]>>,
-        /// The request; its target is path and query.
-        call: HttpCall,
-        /// How long it may take in all, in milliseconds.
-        timeout_ms: u64,
-    },
-    /// The answer to a [`Hub::handle_knock`].
-    HttpReply {
-        /// As it was there.
-        id: u64,
-        /// What to answer.
-        answer: HttpAnswer,
-    },
-    /// For the log: something that a bridge's mapper asked for was not done, because it breaks the contract or a bound.
-    Refused {
-        /// The bridge.
-        bridge: String,
-        /// What, and why not.
-        reason: String,
-    },
-}
-
 /// The hub. **After every `handle_*` and every other call that takes `now`: drain [`Hub::poll_output`], then ask
 /// [`Hub::poll_timeout`] when to call [`Hub::handle_timeout`].** Outputs are in the order in which they must be sent.
 #[derive(Debug)]
@@ -224,6 +132,7 @@ pub struct Hub {
     assured: assured::Assured,
     mirrors: mirror::Mirrors,
     timers: timers::Timers,
+    routes: routes::Routes,
     /// What mappers were asked and have not completed.
     requests: BTreeMap<u64, Asked>,
     outputs: VecDeque<Output>,
@@ -263,9 +172,10 @@ impl Hub {
     /// A hub without bridges.
     pub fn new(mut config: HubConfig) -> Self {
         let rules = std::mem::take(&mut config.publish);
+        let (queues, unreadable_items) = queues::Queues::restore(config.queues.clone(), &config.kept);
         let mut hub = Self {
             items: config.first_item,
-            queues: queues::Queues::restore(config.queues.clone(), &config.kept),
+            queues,
             http: http::Http::new(std::mem::take(&mut config.http)),
             registry: registry::Registry::default(),
             readouts: readouts::Readouts::default(),
@@ -288,8 +198,9 @@ impl Hub {
             assured: assured::Assured::default(),
             mirrors: mirror::Mirrors::default(),
             timers: timers::Timers::default(),
+            routes: routes::Routes::default(),
             requests: BTreeMap::new(),
-            outputs: VecDeque::new(),
+            outputs: unreadable_items.iter().map(|name| unreadable(name)).collect(),
             own: VecDeque::new(),
             now: Timestamp::default(),
             numbers: 0,
@@ -629,14 +540,15 @@ impl Hub {
 
     /// A message that must survive a crash; gives its item.
     /// None for ourselves: what is mirrored here is shown at once and kept by nobody.
-    fn durable_message(&mut self, to: &Peer, payload: Element) -> Option<u64> {
+    fn durable_message(&mut self, to: &Peer, payload: Element, route: &Route) -> Option<u64> {
         let item = self.item();
         let stanza = stanza::message(Some(&to.jid), &format!("t{item:x}"), payload);
         let stanza = stanza::sent_from(stanza, to.at.as_ref());
         if self.keeps(&stanza) {
             return None;
         }
-        self.outputs.push_back(Output::Stanza { item: Some(item), stanza });
+        let taken = Item { number: item, route: route.clone() };
+        self.outputs.push_back(Output::Stanza { item: Some(taken), stanza });
         Some(item)
     }
 
@@ -663,4 +575,9 @@ impl Hub {
     fn complain(&mut self, bridge: &str, reason: impl Into<String>) {
         self.outputs.push_back(Output::Refused { bridge: bridge.to_owned(), reason: reason.into() });
     }
+}
+
+/// A record that another version wrote, or nobody: it can be looked at, no more.
+fn unreadable(name: &str) -> Output {
+    Output::End { name: name.to_owned(), end: End::dead("it cannot be read") }
 }

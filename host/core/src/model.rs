@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod bridge;
+pub mod custody;
 pub mod fault;
 pub mod field;
 pub mod limits;

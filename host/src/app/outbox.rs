@@ -2,11 +2,12 @@
 //!
 //! Owns the order. Requests' answers and presence leave at once. Messages leave in the order in which the hub gave them; one that must
 //! survive a crash first waits until it is durable, and those behind it wait with it, so that readings of a node never overtake each
-//! other. Never looks into a stanza, and never drops one that was durable before the server had it.
+//! other. Never looks into a stanza, and never drops one that was durable before the server had it: what can never be sent is set aside.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use minidom::Element;
+use tombolo_core::model::custody::{self, End, Route};
 use tombolo_core::model::limits;
 
 use crate::store::Store;
@@ -30,7 +31,13 @@ pub(crate) struct Outbox {
     /// Durable items with the session, not acknowledged.
     with_session: usize,
     /// Durable items that were handed over, also acknowledged ones: what comes back is told from these.
-    sent: BTreeMap<u64, Box<str>>,
+    sent: BTreeMap<u64, Sent>,
+}
+
+/// A message that must survive a crash, as it is kept.
+struct Sent {
+    route: Route,
+    text: Box<str>,
 }
 
 struct Waiting {
@@ -42,8 +49,8 @@ struct Waiting {
 /// A message that waits.
 enum Kept {
     /// With its text, if it must survive a crash.
-    Tree(Item, Option<Box<str>>),
-    Text(u64, Box<str>),
+    Tree(Item, Option<Sent>),
+    Text(u64, Sent),
 }
 
 impl Kept {
@@ -55,11 +62,11 @@ impl Kept {
     }
 
     /// As it is handed over, with its text; an error is the id of what was no stanza.
-    fn into_item(self) -> Result<(Item, Option<Box<str>>), u64> {
+    fn into_item(self) -> Result<(Item, Option<Sent>), u64> {
         match self {
-            Self::Tree(item, text) => Ok((item, text)),
-            Self::Text(id, text) => match text.parse() {
-                Ok(stanza) => Ok((Item { id: Some(id), stanza }, Some(text))),
+            Self::Tree(item, kept) => Ok((item, kept)),
+            Self::Text(id, kept) => match kept.text.parse() {
+                Ok(stanza) => Ok((Item { id: Some(id), stanza }, Some(kept))),
                 Err(_) => Err(id),
             },
         }
@@ -68,12 +75,12 @@ impl Kept {
 
 impl Outbox {
     /// Takes up what an earlier run left.
-    pub(crate) fn new(store: Store, left: Vec<(u64, Vec<u8>)>) -> Self {
+    pub(crate) fn new(store: Store, left: Vec<(custody::Item, Vec<u8>)>) -> Self {
         let mut ordered = VecDeque::new();
-        for (id, bytes) in left {
+        for (custody::Item { number, route }, bytes) in left {
             match String::from_utf8(bytes) {
-                Ok(text) => ordered.push_back(Kept::Text(id, text.into_boxed_str())),
-                Err(_) => drop_unreadable(&store, id),
+                Ok(text) => ordered.push_back(Kept::Text(number, Sent { route, text: text.into_boxed_str() })),
+                Err(_) => set_aside(&store, number),
             }
         }
         Self {
@@ -87,8 +94,8 @@ impl Outbox {
     }
 
     /// Takes a stanza from the hub.
-    pub(crate) fn put(&mut self, item: Option<u64>, stanza: Element) {
-        let Some(id) = item else {
+    pub(crate) fn put(&mut self, item: Option<custody::Item>, stanza: Element) {
+        let Some(taken) = item else {
             let item = Item { id: None, stanza };
             match item.stanza.name() {
                 "message" if self.storing.is_empty() => self.ordered.push_back(Kept::Tree(item, None)),
@@ -97,13 +104,14 @@ impl Outbox {
             }
             return;
         };
-        let text = String::from(&stanza);
+        let (id, text) = (taken.number, String::from(&stanza));
+        let kept = Sent { route: taken.route.clone(), text: text.as_str().into() };
         let item = match self.storing.len() + self.ordered.len() < TREES_MAX {
-            true => Kept::Tree(Item { id: Some(id), stanza }, Some(text.as_str().into())),
-            false => Kept::Text(id, text.as_str().into()),
+            true => Kept::Tree(Item { id: Some(id), stanza }, Some(kept)),
+            false => Kept::Text(id, kept),
         };
         self.storing.push_back(Waiting { item, ready: false });
-        if self.store.append(vec![(id, text.into_bytes())]).is_err() {
+        if self.store.append(vec![(taken, text.into_bytes())]).is_err() {
             // Not durable, hence never reported as such: whoever handed it over keeps it. It still leaves in its turn.
             tracing::warn!("the disk does not keep up; a stanza is sent without being stored");
             self.mark_ready(id);
@@ -111,15 +119,16 @@ impl Outbox {
     }
 
     /// Keeps a stanza without sending it.
-    pub(crate) fn hold(&mut self, id: u64, stanza: &Element) {
-        if self.store.append(vec![(id, String::from(stanza).into_bytes())]).is_err() {
+    pub(crate) fn hold(&mut self, item: custody::Item, stanza: &Element) {
+        if self.store.append(vec![(item, String::from(stanza).into_bytes())]).is_err() {
             tracing::warn!("the disk does not keep up; a reading is held without being stored");
         }
     }
 
-    /// A durable stanza that was handed over, the newest of them if it is old.
-    pub(crate) fn remembered(&self, id: u64) -> Option<Element> {
-        self.sent.get(&id)?.parse().ok()
+    /// A durable stanza that was handed over, the newest of them if it is old; with its route.
+    pub(crate) fn remembered(&self, id: u64) -> Option<(Element, Route)> {
+        let sent = self.sent.get(&id)?;
+        Some((sent.text.parse().ok()?, sent.route.clone()))
     }
 
     /// A stanza need not be remembered any more.
@@ -127,8 +136,8 @@ impl Outbox {
         self.sent.remove(&id);
     }
 
-    fn remember(&mut self, id: u64, text: Box<str>) {
-        self.sent.insert(id, text);
+    fn remember(&mut self, id: u64, sent: Sent) {
+        self.sent.insert(id, sent);
         if self.sent.len() > limits::RETURNABLE_STANZAS_MAX {
             self.sent.pop_first();
         }
@@ -152,7 +161,14 @@ impl Outbox {
     /// The server has these.
     pub(crate) fn acknowledged(&mut self, ids: &[u64]) {
         self.with_session = self.with_session.saturating_sub(ids.len());
-        self.store.remove(ids);
+        self.store.remove(ids, &End::Delivered);
+    }
+
+    /// The session cannot write this one, ever.
+    pub(crate) fn unsendable(&mut self, id: Option<u64>, reason: String) {
+        let Some(id) = id else { return };
+        self.with_session = self.with_session.saturating_sub(1);
+        self.store.remove(&[id], &End::dead(reason));
     }
 
     /// Hands over what the session takes, in this turn. Whether there is more that it may take.
@@ -165,33 +181,33 @@ impl Outbox {
         }
         for _ in 0..TURN_MAX {
             let Some(kept) = self.ordered.pop_front() else { return false };
-            match kept.into_item().map(|(item, text)| self.hand_over(session, item, text)) {
-                Ok(Some((back, text))) => {
-                    self.ordered.push_front(Kept::Tree(back, text));
+            match kept.into_item().map(|(item, sent)| self.hand_over(session, item, sent)) {
+                Ok(Some((back, sent))) => {
+                    self.ordered.push_front(Kept::Tree(back, sent));
                     return false;
                 }
                 Ok(None) => {}
-                Err(id) => drop_unreadable(&self.store, id),
+                Err(id) => set_aside(&self.store, id),
             }
         }
         !self.ordered.is_empty()
     }
 
     /// Gives the item back if it has to wait.
-    fn hand_over(&mut self, session: &Session, item: Item, text: Option<Box<str>>) -> Option<(Item, Option<Box<str>>)> {
+    fn hand_over(&mut self, session: &Session, item: Item, sent: Option<Sent>) -> Option<(Item, Option<Sent>)> {
         let id = item.id;
         match session.send(item) {
             Ok(()) => {
                 self.with_session += usize::from(id.is_some());
-                if let Some((id, text)) = id.zip(text) {
-                    self.remember(id, text);
+                if let Some((id, sent)) = id.zip(sent) {
+                    self.remember(id, sent);
                 }
                 None
             }
-            Err(SendError::Full(item) | SendError::Closed(item)) => Some((item, text)),
+            Err(SendError::Full(item) | SendError::Closed(item)) => Some((item, sent)),
             Err(SendError::NotAStanza { reason, id }) => {
-                tracing::error!(reason, "a stanza of ours is none and was dropped");
-                self.store.remove(&id.into_iter().collect::<Vec<_>>());
+                tracing::error!(reason, "a stanza of ours is none and is set aside");
+                self.store.remove(&id.into_iter().collect::<Vec<_>>(), &End::dead(reason));
                 None
             }
         }
@@ -209,7 +225,7 @@ impl Outbox {
 }
 
 /// The file was written by something else: what is in it cannot be sent, ever.
-fn drop_unreadable(store: &Store, id: u64) {
-    tracing::error!(item = id, "a stored stanza is unreadable and was dropped");
-    store.remove(&[id]);
+fn set_aside(store: &Store, id: u64) {
+    tracing::error!(item = id, "a stored stanza is unreadable and is set aside");
+    store.remove(&[id], &End::dead("it cannot be read"));
 }

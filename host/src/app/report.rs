@@ -2,8 +2,9 @@
 
 use super::App;
 use super::actions::short;
-use crate::admin::{BridgeStatus, MirrorStatus, PluginStatus, QueueStatus, Status};
+use crate::admin::{BridgeStatus, CustodyStatus, MirrorStatus, PluginStatus, QueueStatus, Status};
 use tombolo_core::hub::{MirroredThings, QueueThings};
+use tombolo_core::model::custody::{Account, Route};
 
 impl App {
     pub(super) fn status(&self) -> Status {
@@ -45,11 +46,26 @@ impl App {
             held: things.held,
             subscriptions: things.subscriptions,
             queues: things.queues.into_iter().map(queue).collect(),
+            custody: self.store.custody().iter().map(|(route, account)| custody(route, account)).collect(),
             publications: things.publications,
             given_up: things.given_up,
             refused_configuration: self.refused_configuration.clone(),
             waiting: self.hub.waiting().iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+fn custody(route: &Route, account: &Account) -> CustodyStatus {
+    CustodyStatus {
+        bridge: route.bridge().to_owned(),
+        way: route.way().to_owned(),
+        taken: account.taken,
+        delivered: account.delivered,
+        expired: account.expired,
+        refused: account.refused,
+        dead: account.dead,
+        waiting: account.waiting,
+        balances: account.balances(),
     }
 }
 

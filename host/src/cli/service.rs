@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, note, say};
-use crate::admin::{self, Status};
+use crate::admin::{self, CustodyStatus, Status};
 use crate::app::{self, AppError};
 use crate::check;
 use crate::config::Config;
@@ -93,6 +93,7 @@ fn print(status: &Status) {
     for queue in &status.queues {
         say(format_args!("queue     {}: {} items, {} of them waiting", queue.name, queue.items, queue.waiting));
     }
+    status.custody.iter().for_each(print_account);
     for bridge in &status.bridges {
         let version = bridge.version.as_deref().unwrap_or("-");
         say(format_args!(
@@ -133,6 +134,18 @@ fn print(status: &Status) {
     }
     for jid in &status.waiting {
         say(format_args!("waiting   {jid} asks to subscribe; an [[allow]] rule decides"));
+    }
+}
+
+fn print_account(account: &CustodyStatus) {
+    let bridge = if account.bridge.is_empty() { "-" } else { &account.bridge };
+    let CustodyStatus { way, taken, delivered, expired, refused, dead, waiting, .. } = account;
+    say(format_args!(
+        "custody   {bridge} {way}: {taken} taken = {delivered} delivered + {expired} expired + {refused} refused + {dead} dead + {waiting} waiting"
+    ));
+    if !account.balances {
+        let ended = delivered + expired + refused + dead + waiting;
+        say(format_args!("          OUT OF BALANCE by {}: lost or counted twice", taken.abs_diff(ended)));
     }
 }
 

@@ -1,7 +1,8 @@
 //! The thread that writes: takes everything that was asked for meanwhile, commits it as one transaction, tells what is durable.
 //!
 //! Owns the bound on what waits for the disk. If the disk refuses, nothing is lost: the batch stays first in line and is tried again,
-//! on a database opened anew because redb takes no more after an I/O error.
+//! on a database opened anew because redb takes no more after an I/O error. It may have been durable all the same; its number tells, so that
+//! nothing is counted twice.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,12 +10,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use redb::Database;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tombolo_core::model::bridge::State;
+use tombolo_core::model::custody::{End, Item};
 use tombolo_core::model::limits;
 
-use super::file::{self, Batch};
-use super::{StoreError, StoreEvent, StoreFull};
+use super::batch::{Batch, Change};
+use super::file;
+use super::tables::{self, Accounts};
+use super::{Dead, StoreError, StoreEvent, StoreFull};
 
 /// Opens the database again after a failure.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
@@ -44,12 +48,24 @@ pub(super) struct Writer {
 struct Shared {
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// As of the last transaction.
+    accounts: Mutex<Accounts>,
 }
 
 #[derive(Debug, Default)]
 struct Pending {
     batch: Batch,
+    /// Items of a batch that the disk did not take yet.
+    stuck: usize,
+    asked: Vec<Question>,
     is_closing: bool,
+}
+
+/// For what was set aside; only this one, if one is named.
+#[derive(Debug)]
+struct Question {
+    only: Option<u64>,
+    answer: oneshot::Sender<Vec<Dead>>,
 }
 
 impl Writer {
@@ -58,15 +74,19 @@ impl Writer {
         database: Database,
         reopen: Reopen,
         copying: Copying,
+        (accounts, last_batch): (Accounts, u64),
         events: mpsc::Sender<StoreEvent>,
     ) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { accounts: Mutex::new(accounts.clone()), ..Shared::default() });
         let mut scribe = Scribe {
             shared: Arc::clone(&shared),
             database: Some(database),
             reopen,
             events,
             untold: Vec::new(),
+            accounts,
+            last_batch,
+            stuck: None,
             is_failing: false,
             copying,
             copied: Instant::now(),
@@ -78,9 +98,9 @@ impl Writer {
         Self { shared, thread: Mutex::new(thread.ok()) }
     }
 
-    pub(super) fn append(&self, items: Vec<(u64, Vec<u8>)>) -> Result<(), StoreFull> {
+    pub(super) fn append(&self, items: Vec<(Item, Vec<u8>)>) -> Result<(), StoreFull> {
         let mut pending = self.shared.lock();
-        if pending.batch.append.len() + items.len() > limits::OUTBOX_STANZAS_MAX {
+        if pending.stuck + pending.batch.append.len() + items.len() > limits::OUTBOX_STANZAS_MAX {
             return Err(StoreFull);
         }
         pending.batch.append.extend(items);
@@ -88,8 +108,8 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn remove(&self, items: &[u64]) {
-        self.shared.lock().batch.remove.extend(items);
+    pub(super) fn remove(&self, items: &[u64], end: &End) {
+        self.shared.lock().batch.remove.extend(items.iter().map(|item| (*item, end.clone())));
         self.shared.wake.notify_one();
     }
 
@@ -98,11 +118,25 @@ impl Writer {
         self.shared.wake.notify_one();
     }
 
-    pub(super) fn record(&self, name: &str, bytes: Option<Vec<u8>>, item: Option<u64>) {
+    pub(super) fn record(&self, name: &str, change: Change, item: Option<u64>) {
         let mut pending = self.shared.lock();
-        pending.batch.records.insert(name.to_owned(), bytes);
+        pending.batch.change(name, change);
         pending.batch.awaited.extend(item);
         self.shared.wake.notify_one();
+    }
+
+    pub(super) fn unbury(&self, id: u64) {
+        self.shared.lock().batch.unburied.push(id);
+        self.shared.wake.notify_one();
+    }
+
+    pub(super) fn ask(&self, only: Option<u64>, answer: oneshot::Sender<Vec<Dead>>) {
+        self.shared.lock().asked.push(Question { only, answer });
+        self.shared.wake.notify_one();
+    }
+
+    pub(super) fn accounts(&self) -> Accounts {
+        self.shared.accounts().clone()
     }
 
     pub(super) fn close(&self) -> bool {
@@ -125,9 +159,14 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for something to write; at most this long if a time is given.
     fn wait(&self, at_most: Option<Duration>) -> (Batch, bool) {
-        let is_idle = |pending: &mut Pending| pending.batch.is_empty() && !pending.is_closing;
+        let is_idle =
+            |pending: &mut Pending| pending.batch.is_empty() && pending.asked.is_empty() && !pending.is_closing;
         let pending = self.lock();
         let mut pending = match at_most {
             None => self.wake.wait_while(pending, is_idle).unwrap_or_else(PoisonError::into_inner),
@@ -136,18 +175,6 @@ impl Shared {
             }
         };
         (std::mem::take(&mut pending.batch), pending.is_closing)
-    }
-
-    /// Puts a batch that was not written before what came meanwhile.
-    fn put_back(&self, mut batch: Batch) {
-        let mut pending = self.lock();
-        let later = std::mem::take(&mut pending.batch);
-        batch.append.extend(later.append);
-        batch.remove.extend(later.remove);
-        batch.checkpoints.extend(later.checkpoints);
-        batch.records.extend(later.records);
-        batch.awaited.extend(later.awaited);
-        pending.batch = batch;
     }
 
     /// Waits, whatever is asked for meanwhile; not when the store is to close.
@@ -165,6 +192,12 @@ struct Scribe {
     reopen: Reopen,
     events: mpsc::Sender<StoreEvent>,
     untold: Vec<StoreEvent>,
+    /// The same as others see, ours to look at while the disk works.
+    accounts: Accounts,
+    /// The number of the newest batch that was tried.
+    last_batch: u64,
+    /// What the disk did not take.
+    stuck: Option<Batch>,
     is_failing: bool,
     copying: Copying,
     copied: Instant,
@@ -178,9 +211,17 @@ impl Scribe {
             let tell_again = (!self.untold.is_empty()).then_some(TELL_AGAIN_AFTER);
             let copy_again = self.is_copy_old.then(|| self.copying.every.saturating_sub(self.copied.elapsed()));
             let at_most = tell_again.into_iter().chain(copy_again).min();
-            let (batch, is_closing) = self.shared.wait(at_most);
+            let (batch, is_closing) = match self.stuck.take() {
+                Some(batch) => (batch, false),
+                None => self.next(at_most),
+            };
             let is_written = batch.is_empty() || self.write(batch);
             self.tell();
+            self.answer();
+            // What came meanwhile is still to be written, and then it closes.
+            if !is_written && self.shared.lock().is_closing {
+                return false;
+            }
             if is_closing {
                 return is_written;
             }
@@ -193,14 +234,25 @@ impl Scribe {
         }
     }
 
+    fn next(&mut self, at_most: Option<Duration>) -> (Batch, bool) {
+        let (mut batch, is_closing) = self.shared.wait(at_most);
+        if !batch.is_empty() {
+            self.last_batch += 1;
+            batch.number = self.last_batch;
+        }
+        (batch, is_closing)
+    }
+
     fn write(&mut self, batch: Batch) -> bool {
-        let mut appended: Vec<u64> = batch.append.iter().map(|(item, _)| *item).chain(batch.awaited.clone()).collect();
+        let numbers = batch.append.iter().map(|(item, _)| item.number);
+        let mut appended: Vec<u64> = numbers.chain(batch.awaited.iter().copied()).collect();
         appended.sort_unstable();
         match self.commit(&batch) {
             Ok(()) => {
                 if std::mem::take(&mut self.is_failing) {
                     self.untold.push(StoreEvent::Recovered);
                 }
+                self.shared.lock().stuck = 0;
                 self.durable(appended);
                 true
             }
@@ -208,7 +260,8 @@ impl Scribe {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     self.untold.push(StoreEvent::Failed { reason });
                 }
-                self.shared.put_back(batch);
+                self.shared.lock().stuck = batch.append.len();
+                self.stuck = Some(batch);
                 false
             }
         }
@@ -219,7 +272,12 @@ impl Scribe {
             Some(database) => database,
             None => (self.reopen)().map_err(|error| error.to_string())?,
         };
-        file::commit(&database, batch)?;
+        let changed = match file::commit(&database, batch, &self.accounts)? {
+            Some(changed) => changed,
+            None => tables::read(&database).map_err(|error| error.to_string())?.accounts,
+        };
+        self.shared.accounts().extend(changed.clone());
+        self.accounts.extend(changed);
         self.database = Some(database);
         self.is_copy_old = true;
         Ok(())
@@ -233,6 +291,16 @@ impl Scribe {
             tracing::warn!(%path, reason, "the copy for backups could not be written; a backup would get an older one");
         }
         (self.copied, self.is_copy_old) = (Instant::now(), false);
+    }
+
+    /// Tells who asked what was set aside. Without a database nothing is known, and the asker hears that nobody answers.
+    fn answer(&mut self) {
+        let asked = std::mem::take(&mut self.shared.lock().asked);
+        for Question { only, answer } in asked {
+            if let Some(Ok(found)) = self.database.as_ref().map(|database| tables::dead(database, only)) {
+                let _ = answer.send(found);
+            }
+        }
     }
 
     fn durable(&mut self, items: Vec<u64>) {
@@ -270,6 +338,7 @@ mod tests {
 
     use redb::StorageBackend;
     use redb::backends::FileBackend;
+    use tombolo_core::model::custody::Route;
 
     use super::*;
 
@@ -328,18 +397,26 @@ mod tests {
         };
         let (sender, mut events) = mpsc::channel(64);
         let database = open().unwrap();
-        file::load(&database, file.path()).unwrap();
+        let contents = file::load(&database, file.path()).unwrap();
         is_full.store(true, Ordering::SeqCst);
         let copies = tempfile::tempdir().unwrap();
         let copying = Copying { path: copies.path().join("backup.redb"), every: Duration::from_secs(60) };
-        let writer = Writer::start(database, Box::new(open), copying, sender);
-        writer.append(vec![(1, b"one".to_vec())]).unwrap();
+        let writer = Writer::start(database, Box::new(open), copying, (contents.accounts, 0), sender);
+        let item = |number| Item { number, route: Route::new("home", "event") };
+        writer.append(vec![(item(1), b"one".to_vec())]).unwrap();
         assert!(matches!(events.blocking_recv(), Some(StoreEvent::Failed { .. })));
-        writer.append(vec![(2, b"two".to_vec())]).unwrap();
+        writer.append(vec![(item(2), b"two".to_vec())]).unwrap();
         writer.checkpoint("home", Some(State { version: 1, bytes: Vec::new() }));
         is_full.store(false, Ordering::SeqCst);
         assert_eq!(events.blocking_recv(), Some(StoreEvent::Recovered));
-        assert_eq!(events.blocking_recv(), Some(StoreEvent::Durable(vec![1, 2])));
+        let mut durable = Vec::new();
+        while durable.len() < 2 {
+            match events.blocking_recv() {
+                Some(StoreEvent::Durable(items)) => durable.extend(items),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(durable, [1, 2]);
         assert!(writer.close());
         assert_eq!(events.blocking_recv(), None);
     }

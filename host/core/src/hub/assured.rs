@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::addresses::Peer;
 use super::{Asker, Hub, Output};
+use crate::model::custody::{self, End, Item};
 use crate::model::{Timestamp, limits};
 use crate::wire::qos::{self, Request};
 use crate::wire::stanza::{self, Condition, FaultKind, Kind, StanzaFault};
@@ -46,6 +47,15 @@ struct Record {
     message: String,
 }
 
+impl Kept {
+    fn restore(name: &str, bytes: &[u8]) -> Option<(Name, Self)> {
+        let number = u64::from_str_radix(name.strip_prefix(RECORDS)?, 16).ok()?;
+        let record: Record = serde_json::from_slice(bytes).ok()?;
+        let message = record.message.parse().ok()?;
+        Some(((BareJid::new(&record.from).ok()?, record.id), Self { number, is_durable: true, message }))
+    }
+}
+
 impl Assured {
     fn remember(&mut self, name: Name) {
         if self.done_order.len() >= limits::ASSURED_DONE_MAX
@@ -68,13 +78,12 @@ impl Hub {
     /// Takes up what was kept when an earlier run ended.
     pub(super) fn restore_assured(&mut self) {
         let kept = self.config.kept.range(RECORDS.to_owned()..).take_while(|(name, _)| name.starts_with(RECORDS));
-        let kept = kept.filter_map(|(name, bytes)| {
-            let number = u64::from_str_radix(name.strip_prefix(RECORDS)?, 16).ok()?;
-            let record: Record = serde_json::from_slice(bytes).ok()?;
-            let message = record.message.parse().ok()?;
-            Some(((BareJid::new(&record.from).ok()?, record.id), Kept { number, is_durable: true, message }))
-        });
-        self.assured.kept = kept.collect();
+        for (name, bytes) in kept {
+            match Kept::restore(name, bytes) {
+                Some((name, kept)) => _ = self.assured.kept.insert(name, kept),
+                None => self.outputs.push_back(super::unreadable(name)),
+            }
+        }
     }
 
     /// Answers a message with a promise.
@@ -95,7 +104,7 @@ impl Hub {
                     self.assured.remember((bare, id));
                     self.handle_inner(&caller, kept.message, now);
                     let name = format!("{RECORDS}{:x}", kept.number);
-                    self.outputs.push_back(Output::Keep { item: None, name, bytes: None });
+                    self.outputs.push_back(Output::End { name, end: End::Delivered });
                 }
                 self.answer(&asker, None);
             }
@@ -115,12 +124,9 @@ impl Hub {
             None => {
                 let number = self.item();
                 let record = Record { from: name.0.to_string(), id: id.clone(), message: String::from(&message) };
-                let bytes = serde_json::to_vec(&record).ok();
-                self.outputs.push_back(Output::Keep {
-                    item: Some(number),
-                    name: format!("{RECORDS}{number:x}"),
-                    bytes,
-                });
+                let bytes = serde_json::to_vec(&record).unwrap_or_default();
+                let item = Item { number, route: self.routes.of("", custody::ASSURED) };
+                self.outputs.push_back(Output::Take { item, name: format!("{RECORDS}{number:x}"), bytes });
                 self.assured.waiting.insert(number, vec![(asker, id)]);
                 self.assured.kept.insert(name, Kept { number, is_durable: false, message });
             }

@@ -15,6 +15,7 @@ use super::addresses::Peer;
 use super::registry::NodeKey;
 use super::timers::Timer;
 use super::{Hub, Output};
+use crate::model::custody::{self, End, Item};
 use crate::model::{NodeReading, Timestamp, limits};
 use crate::wire::sensor::{Answer, Progress};
 use crate::wire::stanza;
@@ -63,8 +64,9 @@ impl Held {
 }
 
 impl Hub {
-    /// A stanza that [`Output::Recall`] asked for: what its receiver never got. False if it was another's: it may still come back.
-    pub fn handle_returned(&mut self, from: &Jid, stanza: &Element, now: Timestamp) -> bool {
+    /// A stanza that [`Output::Recall`] asked for: what its receiver never got, although the server had it. A new custody begins, of the
+    /// same bridge. False if it was another's: it may still come back.
+    pub fn handle_returned(&mut self, from: &Jid, stanza: &Element, bridge: &str, now: Timestamp) -> bool {
         self.now = now;
         let Some((jid, at, payload)) = stanza::sent_message(stanza) else { return false };
         let to = Peer { jid, at };
@@ -72,7 +74,7 @@ impl Hub {
         if !(Peer { jid: from.clone(), at: to.at.clone() }).concerns(&to) {
             return false;
         }
-        self.hold(&to, payload, now);
+        self.hold(&to, payload, bridge, now);
         if !self.held.paused.contains_key(&to.bare()) {
             self.give_held(&to.bare());
         }
@@ -99,8 +101,8 @@ impl Hub {
         }
     }
 
-    /// Holds a message of readings; gives its item.
-    pub(super) fn hold(&mut self, to: &Peer, payload: Element, now: Timestamp) -> Option<u64> {
+    /// Holds a message of a bridge's readings; gives its item.
+    pub(super) fn hold(&mut self, to: &Peer, payload: Element, bridge: &str, now: Timestamp) -> Option<u64> {
         let readings = match Answer::parse(&payload)?.progress {
             Progress::Data { readings, .. } => readings,
             _ => return None,
@@ -116,13 +118,14 @@ impl Hub {
         }
         if let Some(oldest) = self.held.excess(&account) {
             self.held.displaced += usize::from(self.held.take(oldest).is_some());
-            self.outputs.push_back(Output::LetGo(vec![oldest]));
+            self.outputs.push_back(Output::LetGo { items: vec![oldest], end: End::dead("too much was held") });
             self.held_timer(now.plus_ms(limits::GIVEN_UP_TOLD_MS));
         }
         let item = self.item();
         let stanza = stanza::message(Some(&to.jid), &format!("t{item:x}"), payload);
         let stanza = stanza::sent_from(stanza, to.at.as_ref());
-        self.outputs.push_back(Output::Hold { item, stanza });
+        let taken = Item { number: item, route: self.routes.of(bridge, custody::HELD) };
+        self.outputs.push_back(Output::Hold { item: taken, stanza });
         let until = now.plus_ms(limits::HELD_READING_MS_MAX);
         self.held_timer(until);
         self.held.accounts.entry(account.clone()).or_default().insert(item);
@@ -160,7 +163,8 @@ impl Hub {
             }
         }
         if !done.is_empty() {
-            self.outputs.push_back(Output::LetGo(done));
+            // Each is another item by now, on its way to who is there.
+            self.outputs.push_back(Output::LetGo { items: done, end: End::Delivered });
         }
         given
     }
@@ -192,7 +196,7 @@ impl Hub {
             }
         }
         if !late.is_empty() {
-            self.outputs.push_back(Output::LetGo(late));
+            self.outputs.push_back(Output::LetGo { items: late, end: End::Expired });
         }
         let next = self.held.messages.values().map(|message| message.until).min();
         if let Some(next) = next {

@@ -265,19 +265,21 @@ impl Hub {
             How::Node { .. } | How::Queue(_) => vec![sensor::data(rule.dialect.into(), &id, readings, true)],
             How::Presence | How::Room(_) => sensor::split(rule.dialect.into(), &id, readings, true),
         };
+        let route = self.routes.of(&node.source, rule.how.way());
         let mut items = Vec::new();
         for payload in payloads {
             let payload = sensor::with_origins(payload, |_| origin.clone());
             match (&rule.how, rule.channel(node)) {
                 (How::Message { promise, .. }, Some(channel)) => {
-                    items.extend(self.post(channel, payload, *promise != Promise::None || is_durable, now));
+                    let is_kept = *promise != Promise::None || is_durable;
+                    items.extend(self.post(channel, payload, is_kept.then_some(&route), now));
                 }
-                (_, Some(channel)) => items.extend(self.post(channel, payload, is_durable, now)),
+                (_, Some(channel)) => items.extend(self.post(channel, payload, is_durable.then_some(&route), now)),
                 (How::Message { to, .. }, None) if is_durable => {
-                    items.extend(self.durable_message(&self.reader(to), payload));
+                    items.extend(self.durable_message(&self.reader(to), payload, &route));
                 }
                 (How::Message { to, .. }, None) => self.message(&self.reader(to), payload),
-                (How::Queue(queue), None) => items.extend(self.enqueue(queue, &payload, is_durable, now)),
+                (How::Queue(queue), None) => items.extend(self.enqueue(queue, &payload, &node.source, is_durable, now)),
                 (_, None) => {}
             }
         }
@@ -285,8 +287,15 @@ impl Hub {
     }
 
     /// Puts a reading into a queue of ours; gives its item. A full queue takes it later if its device waits for a receipt.
-    fn enqueue(&mut self, queue: &str, payload: &Element, is_durable: bool, now: Timestamp) -> Option<u64> {
-        let item = self.provide(queue, payload, is_durable, now);
+    fn enqueue(
+        &mut self,
+        queue: &str,
+        payload: &Element,
+        bridge: &str,
+        is_durable: bool,
+        now: Timestamp,
+    ) -> Option<u64> {
+        let item = self.provide(queue, payload, bridge, is_durable, now);
         if item.is_none() {
             self.publisher.given_up += 1;
         }

@@ -70,6 +70,7 @@ struct Batch {
 #[derive(Debug)]
 struct Backlog {
     queue: String,
+    bridge: String,
     payload: String,
     /// What the receipt waits for.
     item: u64,
@@ -163,24 +164,26 @@ impl Hub {
         for item in items {
             let place = self.item();
             let id = item.id.unwrap_or_else(|| format!("{place:x}"));
-            missing.extend(self.push_one(rule, place, id.clone(), item.payload, Some(caller), now));
-            ids.push(id);
+            ids.push(id.clone());
+            let item = Pushed { id: Some(id), payload: item.payload };
+            missing.extend(self.push_one(rule, place, item, Ok(caller), now));
         }
         let answer = Some(queue::pushed_answer(&rule.name, &ids));
         self.when_durable(&missing, batch, asker, answer);
         Ok(())
     }
 
-    /// Puts one item into its queue and has it kept, unless it is there already or was done with; gives the durable item to wait for.
+    /// Puts one item of somebody's, or of a bridge's, into its queue and has it kept, unless it is there already or was done with; gives the
+    /// durable item to wait for.
     fn push_one(
         &mut self,
         rule: &QueueRule,
         place: Place,
-        id: String,
-        payload: String,
-        publisher: Option<&Peer>,
+        item: Pushed,
+        publisher: Result<&Peer, &str>,
         now: Timestamp,
     ) -> Option<u64> {
+        let id = item.id?;
         let table = self.queues.tables.entry(rule.name.clone()).or_default();
         if let Some(known) = table.place_of(&id) {
             return self.queues.storing.contains_key(&known).then_some(known);
@@ -189,8 +192,9 @@ impl Hub {
             return None;
         }
         let expires = rule.expire_ms.map(|expire| now.plus_ms(expire));
-        let item = Item { id, payload, publisher: publisher.map(Peer::bare), expires, dead: None };
-        self.keep_item(&rule.name, place, item);
+        let (bridge, publisher) = publisher.map_or_else(|bridge| (bridge, None), |peer| ("", Some(peer.bare())));
+        let item = Item { id, payload: item.payload, publisher, expires, dead: None };
+        self.keep_item(bridge, &rule.name, place, item);
         Some(place)
     }
 

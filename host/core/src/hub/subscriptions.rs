@@ -18,6 +18,7 @@ use super::readouts::Filter;
 use super::registry::{NodeKey, Registry};
 use super::timers::Timer;
 use super::{Asker, Hub};
+use crate::model::custody::{self, Route};
 use crate::model::{Event, NodeReading, NodeRef, Reading, Timestamp, limits};
 use crate::policy::{Access, ReadPermit};
 use crate::wire::StanzaFault;
@@ -150,24 +151,28 @@ impl Hub {
     pub(super) fn notify(&mut self, key: NodeKey, reading: &Reading, is_durable: bool, now: Timestamp) -> Vec<u64> {
         let Some(entry) = self.registry.get(key) else { return Vec::new() };
         let notices = self.subscriptions.report(key, entry, reading, &mut self.timers, now);
+        if notices.is_empty() {
+            return Vec::new();
+        }
+        let promised = is_durable.then(|| self.routes.of(&entry.bridge, custody::EVENT));
         let (away, present): (Vec<Notice>, Vec<Notice>) = notices.into_iter().partition(|notice| notice.is_away);
         let mut items = Vec::new();
         let mut served: BTreeSet<BareJid> = BTreeSet::new();
         for notice in &present {
-            items.extend(self.send_notice(notice, is_durable));
+            items.extend(self.send_notice(notice, promised.as_ref()));
             served.extend(is_durable.then(|| notice.caller.bare()));
         }
-        for notice in away.iter().filter(|_| is_durable) {
+        for (notice, route) in away.iter().zip(promised.iter().cycle()) {
             if served.insert(notice.caller.bare()) {
-                items.extend(self.hold_notice(notice, now));
+                items.extend(self.hold_notice(notice, route.bridge(), now));
             }
         }
         items
     }
 
-    fn hold_notice(&mut self, notice: &Notice, now: Timestamp) -> Vec<u64> {
+    fn hold_notice(&mut self, notice: &Notice, bridge: &str, now: Timestamp) -> Vec<u64> {
         let messages = sensor::split(notice.profile, &notice.id, &notice.readings, true);
-        messages.into_iter().filter_map(|message| self.hold(&notice.caller, message, now)).collect()
+        messages.into_iter().filter_map(|message| self.hold(&notice.caller, message, bridge, now)).collect()
     }
 
     /// Gives a reading that was held to the first subscription of the account that is to have it; gives its node if there is one.
@@ -182,15 +187,21 @@ impl Hub {
             let reading = NodeReading { node, at: reading.at, fields, errors: Vec::new() };
             (!reading.fields.is_empty()).then(|| subscription.notice(vec![reading]))
         });
-        self.send_notice(&found?, true);
+        let notice = found?;
+        let route = self.registry.get(key).map(|entry| self.routes.of(&entry.bridge, custody::EVENT));
+        self.send_notice(&notice, route.as_ref());
         Some(key)
     }
 
-    fn send_notice(&mut self, notice: &Notice, is_durable: bool) -> Vec<u64> {
+    /// Sends it, in custody if it has a route; gives the items then.
+    fn send_notice(&mut self, notice: &Notice, promised: Option<&Route>) -> Vec<u64> {
         let messages = sensor::split(notice.profile, &notice.id, &notice.readings, true);
-        match is_durable {
-            true => messages.into_iter().filter_map(|message| self.durable_message(&notice.caller, message)).collect(),
-            false => {
+        match promised {
+            Some(route) => messages
+                .into_iter()
+                .filter_map(|message| self.durable_message(&notice.caller, message, route))
+                .collect(),
+            None => {
                 self.messages(&notice.caller, messages);
                 Vec::new()
             }
@@ -228,7 +239,7 @@ impl Hub {
         let readings = subscription.known(target, entry, now);
         if !readings.is_empty() {
             let notice = subscription.notice(readings);
-            self.send_notice(&notice, false);
+            self.send_notice(&notice, None);
         }
     }
 
@@ -381,7 +392,7 @@ impl Hub {
         let denied =
             |node| NodeReading { node, at: now, fields: Vec::new(), errors: vec!["Access denied.".to_owned()] };
         let notice = subscription.notice(nodes.into_iter().map(denied).collect());
-        self.send_notice(&notice, false);
+        self.send_notice(&notice, None);
     }
 }
 

@@ -8,6 +8,7 @@ mod chat;
 mod commands;
 mod concentrator;
 mod controls;
+mod custody;
 mod delivery;
 mod discover;
 mod friends;

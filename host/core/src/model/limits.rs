@@ -316,6 +316,10 @@ pub const PARCELS_PER_CHANNEL_MAX: usize = 10_000;
 pub const PARCELS_MAX: usize = 50_000;
 /// Publications sent through one channel and not confirmed.
 pub const PARCELS_IN_FLIGHT_MAX: usize = 32;
+/// Times that the same item may fail its mapper, or be called wrong by its receiver, before it is set aside.
+pub const POISON_ATTEMPTS: u32 = 3;
+/// Items that were set aside and are kept to be looked at; then the oldest goes.
+pub const DEAD_ITEMS_MAX: u64 = 1000;
 /// Bytes of one item, message to a room or message with a promise: servers cut at 64 kB and above.
 pub const PUBLICATION_BYTES_MAX: usize = 48 * 1024;
 /// How long a receipt may take before the message is sent again, in milliseconds; it doubles.

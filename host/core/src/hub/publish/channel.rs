@@ -35,6 +35,8 @@ pub(super) struct Parcel {
     pub(super) is_kept: bool,
     /// Assured: this resource has it, and is to be told to handle it.
     pub(super) holder: Option<Jid>,
+    /// How often its recipient said that something is wrong with it.
+    pub(super) refusals: u32,
 }
 
 /// A parcel as it outlives a restart.
@@ -136,7 +138,7 @@ impl Record {
             _ => return None,
         };
         let holder = record.holder.and_then(|holder| Jid::new(&holder).ok());
-        Some((channel, Parcel { payload: record.payload.parse().ok()?, is_kept: true, holder }))
+        Some((channel, Parcel { payload: record.payload.parse().ok()?, is_kept: true, holder, refusals: 0 }))
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -213,6 +215,11 @@ impl Lane {
         self.closed_until = None;
     }
 
+    /// The wait is over. Who cannot be sent to even so is waited for, not for a time that has passed.
+    pub(super) fn open_if_due(&mut self, now: Timestamp) {
+        self.closed_until = self.closed_until.filter(|until| *until > now);
+    }
+
     /// A new chance: what is under way is sent again at once. A message that is to be confirmed by a receipt waits for its own time: it may
     /// lie at the recipient's server.
     pub(super) fn renew(&mut self) {
@@ -257,7 +264,7 @@ mod tests {
     use super::*;
 
     fn parcel() -> Parcel {
-        Parcel { payload: Element::bare("resp", "urn:nf:iot:sd:1.0"), is_kept: true, holder: None }
+        Parcel { payload: Element::bare("resp", "urn:nf:iot:sd:1.0"), is_kept: true, holder: None, refusals: 0 }
     }
 
     fn lane() -> Lane {

@@ -10,6 +10,7 @@ use super::channel::{Channel, Parcel};
 use super::{Hub, NotNow};
 use crate::hub::Contact;
 use crate::model::Timestamp;
+use crate::model::custody::End;
 use crate::wire::stanza::{Availability, message_with, presence, request};
 use crate::wire::{Condition, FaultKind, StanzaFault, qos, receipts};
 
@@ -85,7 +86,7 @@ impl Hub {
         let Some(parcel) = lane.parcels.get_mut(&number) else { return };
         parcel.holder = from.cloned();
         let (parcel, channel) = (parcel.clone(), lane.channel.clone());
-        self.keep_parcel(number, &channel, &parcel, None);
+        self.keep_parcel(number, &channel, &parcel);
         if let Ok(to) = self.dispatch(lane_number, number)
             && let Some(lane) = self.publisher.lanes.get_mut(&lane_number)
         {
@@ -98,11 +99,11 @@ impl Hub {
     pub(super) fn refused(&mut self, lane_number: u64, number: u64, fault: &StanzaFault, now: Timestamp) {
         let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
         if let Channel::Node(service, node) = lane.channel.clone() {
-            return self.node_refused(lane_number, service.as_ref(), &node, fault, now);
+            return self.node_refused((lane_number, number), service.as_ref(), &node, fault, now);
         }
         let reason = fault.text.as_deref().unwrap_or(fault.condition.as_str());
         if is_final(fault) {
-            self.give_up(number, reason);
+            self.give_up_for(number, End::Refused, reason);
             return self.pump(lane_number, now);
         }
         lane.failed(now);
@@ -127,7 +128,7 @@ impl Hub {
     ) -> bool {
         let Some(number) = self.message_of_ours(from, id) else { return false };
         if let Some(lane) = self.publisher.parcels.get(&number).copied().filter(|_| fault.kind != FaultKind::Wait) {
-            self.give_up(number, fault.text.as_deref().unwrap_or(fault.condition.as_str()));
+            self.give_up_for(number, End::Refused, fault.text.as_deref().unwrap_or(fault.condition.as_str()));
             self.pump(lane, now);
         }
         true

@@ -12,6 +12,7 @@ use super::{Hub, NotNow};
 use crate::hub::Output;
 use crate::hub::asks::Answered;
 use crate::hub::timers::Timer;
+use crate::model::custody::{End, Item, Route};
 use crate::model::{Timestamp, limits};
 use crate::wire::sensor;
 
@@ -22,15 +23,20 @@ impl Hub {
     /// Takes up what was on its way when an earlier run ended.
     pub(in crate::hub) fn restore_publications(&mut self) {
         let kept = self.config.kept.range(RECORDS.to_owned()..).take_while(|(name, _)| name.starts_with(RECORDS));
-        let parcels: Vec<_> = kept
-            .filter_map(|(name, bytes)| {
-                let number = u64::from_str_radix(name.strip_prefix(RECORDS)?, 16).ok()?;
-                Some((number, Record::read(bytes)?))
-            })
-            .collect();
-        for (number, (channel, parcel)) in parcels.into_iter().collect::<BTreeMap<_, _>>() {
+        let mut parcels = BTreeMap::new();
+        for (name, bytes) in kept {
+            let number = name.strip_prefix(RECORDS).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            match number.zip(Record::read(bytes)) {
+                Some((number, read)) => _ = parcels.insert(number, read),
+                None => self.outputs.push_back(crate::hub::unreadable(name)),
+            }
+        }
+        for (number, (channel, parcel)) in parcels {
             let lane_number = self.item();
-            let Some(lane) = self.publisher.lane_of(&channel, lane_number) else { continue };
+            let Some(lane) = self.publisher.lane_of(&channel, lane_number) else {
+                self.forget_parcel(number, &parcel, End::dead("too many places have something on its way"));
+                continue;
+            };
             self.publisher.parcels.insert(number, lane);
             if let Some(lane) = self.publisher.lanes.get_mut(&lane) {
                 lane.put(number, parcel);
@@ -47,7 +53,7 @@ impl Hub {
             self.publisher.channels.remove(&lane.channel);
             for (number, parcel) in lane.parcels {
                 self.publisher.parcels.remove(&number);
-                self.forget_parcel(number, &parcel);
+                self.forget_parcel(number, &parcel, End::dead("no section wants it published any more"));
             }
         }
     }
@@ -61,8 +67,14 @@ impl Hub {
         }
     }
 
-    /// Puts a publication on its way; gives its item if it is kept.
-    pub(super) fn post(&mut self, channel: Channel, payload: Element, is_kept: bool, now: Timestamp) -> Option<u64> {
+    /// Puts a publication on its way, in custody if it has a route; gives its item then.
+    pub(super) fn post(
+        &mut self,
+        channel: Channel,
+        payload: Element,
+        promised: Option<&Route>,
+        now: Timestamp,
+    ) -> Option<u64> {
         if String::from(&payload).len() > limits::PUBLICATION_BYTES_MAX {
             let reason = format!("a reading is larger than {} bytes", limits::PUBLICATION_BYTES_MAX);
             self.lost(&channel, reason);
@@ -74,27 +86,31 @@ impl Hub {
             self.lost(&channel, "too much is on its way".to_owned());
             return None;
         };
-        let parcel = Parcel { payload, is_kept, holder: None };
-        self.keep_parcel(number, &channel, &parcel, Some(number));
+        let parcel = Parcel { payload, is_kept: promised.is_some(), holder: None, refusals: 0 };
+        if let Some(route) = promised.cloned() {
+            let (name, bytes) = record_of(number, &channel, &parcel);
+            self.outputs.push_back(Output::Take { item: Item { number, route }, name, bytes });
+        }
         self.publisher.parcels.insert(number, lane);
         let displaced = self.publisher.lanes.get_mut(&lane).and_then(|lane| lane.put(number, parcel));
         if let Some(displaced) = displaced {
-            self.give_up(displaced, "more waits for it than is kept");
+            self.give_up(displaced, End::dead("more waited for its recipient than is kept"));
         }
         self.pump(lane, now);
-        is_kept.then_some(number)
+        promised.map(|_| number)
     }
 
-    pub(super) fn keep_parcel(&mut self, number: u64, channel: &Channel, parcel: &Parcel, item: Option<u64>) {
+    /// What is kept of a parcel is otherwise now.
+    pub(super) fn keep_parcel(&mut self, number: u64, channel: &Channel, parcel: &Parcel) {
         if parcel.is_kept {
-            let bytes = Some(Record::of(channel, parcel).to_bytes());
-            self.outputs.push_back(Output::Keep { item, name: format!("{RECORDS}{number:x}"), bytes });
+            let (name, bytes) = record_of(number, channel, parcel);
+            self.keep(name, Some(bytes));
         }
     }
 
-    pub(super) fn forget_parcel(&mut self, number: u64, parcel: &Parcel) {
+    pub(super) fn forget_parcel(&mut self, number: u64, parcel: &Parcel, end: End) {
         if parcel.is_kept {
-            self.outputs.push_back(Output::Keep { item: None, name: format!("{RECORDS}{number:x}"), bytes: None });
+            self.outputs.push_back(Output::End { name: format!("{RECORDS}{number:x}"), end });
         }
     }
 
@@ -104,7 +120,7 @@ impl Hub {
             let Some(lane) = self.publisher.lanes.get(&lane_number) else { return };
             let Some(number) = lane.next(now) else { break };
             if !self.may_still(lane, number) {
-                self.give_up(number, "its reader may not read it any more");
+                self.give_up(number, End::dead("its reader may not read it any more"));
                 continue;
             }
             let Ok(to) = self.dispatch(lane_number, number) else { break };
@@ -160,6 +176,7 @@ impl Hub {
     pub(in crate::hub) fn lane_due(&mut self, lane_number: u64, now: Timestamp) {
         let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
         lane.timer = None;
+        lane.open_if_due(now);
         let channel = lane.channel.clone();
         let (again, given_up) = lane.overdue(now);
         if let (Channel::Room(room), false) = (&channel, again.is_empty()) {
@@ -168,13 +185,18 @@ impl Hub {
             return self.arm(lane_number);
         }
         for number in given_up {
-            self.give_up(number, "nobody confirms it");
+            self.give_up(number, End::dead("nobody confirmed it"));
         }
         for number in again {
-            if let Ok(to) = self.dispatch(lane_number, number)
-                && let Some(lane) = self.publisher.lanes.get_mut(&lane_number)
-            {
-                lane.sent(number, to, now);
+            let dispatched = self.dispatch(lane_number, number);
+            let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+            match dispatched {
+                Ok(to) => lane.sent(number, to, now),
+                // Nobody is there to send it to: it waits, and is overdue no more.
+                Err(NotNow) => {
+                    lane.ground();
+                    break;
+                }
             }
         }
         self.pump(lane_number, now);
@@ -222,20 +244,28 @@ impl Hub {
             self.outputs.push_back(Output::Trouble { about, reason: None });
         }
         if let Some(parcel) = parcel {
-            self.forget_parcel(number, &parcel);
+            self.forget_parcel(number, &parcel, End::Delivered);
         }
         self.pump(lane_number, now);
     }
 
     /// A publication will never arrive.
-    pub(super) fn give_up(&mut self, number: u64, why: &str) {
+    pub(super) fn give_up(&mut self, number: u64, end: End) {
+        let why = match &end {
+            End::Dead(reason) => reason.clone().into_owned(),
+            _ => "it is refused".to_owned(),
+        };
+        self.give_up_for(number, end, &why);
+    }
+
+    pub(super) fn give_up_for(&mut self, number: u64, end: End, why: &str) {
         let Some(lane_number) = self.publisher.parcels.remove(&number) else { return };
         let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
         let parcel = lane.take(number);
         self.publisher.given_up += 1;
         self.trouble(lane_number, format!("a reading was given up: {why}"));
         if let Some(parcel) = parcel {
-            self.forget_parcel(number, &parcel);
+            self.forget_parcel(number, &parcel, end);
         }
     }
 
@@ -256,4 +286,8 @@ impl Hub {
             self.outputs.push_back(Output::Trouble { about, reason: Some(reason) });
         }
     }
+}
+
+fn record_of(number: u64, channel: &Channel, parcel: &Parcel) -> (String, Vec<u8>) {
+    (format!("{RECORDS}{number:x}"), Record::of(channel, parcel).to_bytes())
 }

@@ -10,7 +10,8 @@ use super::channel::Parcel;
 use super::rule::How;
 use super::{Hub, NotNow};
 use crate::hub::asks::{Answered, Purpose};
-use crate::model::Timestamp;
+use crate::model::custody::End;
+use crate::model::{Timestamp, limits};
 use crate::wire::stanza::request;
 use crate::wire::{Condition, StanzaFault, pubsub};
 
@@ -39,12 +40,22 @@ impl Hub {
 
     pub(super) fn node_refused(
         &mut self,
-        lane_number: u64,
+        (lane_number, number): (u64, u64),
         service: Option<&Jid>,
         node: &str,
         fault: &StanzaFault,
         now: Timestamp,
     ) {
+        let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
+        if is_about_content(fault)
+            && let Some(parcel) = lane.parcels.get_mut(&number)
+        {
+            parcel.refusals += 1;
+            if parcel.refusals >= limits::POISON_ATTEMPTS {
+                self.give_up(number, End::dead(format!("its node's service refuses it: {}", why(fault))));
+                return self.pump(lane_number, now);
+            }
+        }
         let Some(lane) = self.publisher.lanes.get_mut(&lane_number) else { return };
         lane.failed(now);
         let channel = super::Channel::Node(service.cloned(), node.to_owned());
@@ -103,6 +114,13 @@ impl Hub {
         }
         self.pump(lane_number, now);
     }
+}
+
+/// Whether a fault is about what is published and not about the node, our rights there, or the service.
+fn is_about_content(fault: &StanzaFault) -> bool {
+    use Condition as C;
+    let is_content = matches!(fault.condition, C::BadRequest | C::NotAcceptable | C::PolicyViolation);
+    is_content && matches!(pubsub::Refusal::of(fault), pubsub::Refusal::Other)
 }
 
 fn why(fault: &StanzaFault) -> String {

@@ -64,6 +64,22 @@ pub enum Promise {
     Assured,
 }
 
+impl How {
+    /// As it stands in accounts of custody.
+    pub(super) fn way(&self) -> &'static str {
+        match self {
+            Self::Message { promise: Promise::None, .. } => "publish:message",
+            Self::Message { promise: Promise::Receipts, .. } => "publish:receipts",
+            Self::Message { promise: Promise::Acknowledged, .. } => "publish:acknowledged",
+            Self::Message { promise: Promise::Assured, .. } => "publish:assured",
+            Self::Node { .. } => "publish:node",
+            Self::Room(_) => "publish:room",
+            // Nobody is promised presence, and queues have ways of their own.
+            Self::Presence | Self::Queue(_) => "publish",
+        }
+    }
+}
+
 impl Rule {
     /// Where readings of this node go, as far as they go through a channel.
     pub(super) fn channel(&self, node: &NodeRef) -> Option<Channel> {

@@ -4,9 +4,10 @@ use super::super::addresses::Peer;
 use super::super::{Asker, Hub};
 use super::table::{Ended, Place, Table};
 use super::{Backlog, Pull, no_item};
+use crate::model::custody::End;
 use crate::model::{Timestamp, limits};
 use crate::policy::QueueRule;
-use crate::wire::queue::{self, Death, Item, Leased};
+use crate::wire::queue::{self, Death, Item, Leased, Pushed};
 use crate::wire::{Element, StanzaFault};
 
 impl Hub {
@@ -105,21 +106,26 @@ impl Hub {
                 let id = table.get(place).map(|held| held.item.id.clone());
                 self.queue_wakes(name, id, now);
             }
-            Ended::Dead(death) => self.bury(&rule, place, death),
+            Ended::Dead(death) => self.bury(&rule, place, death, "it was tried as often as the queue says"),
         }
     }
 
     /// Takes an item out for good: to the dead-letter queue, if there is one. It is kept there before it is let go of here.
-    pub(super) fn bury(&mut self, rule: &QueueRule, place: Place, death: Death) {
+    pub(super) fn bury(&mut self, rule: &QueueRule, place: Place, death: Death, why: &'static str) {
         let Some(held) = self.queues.tables.get_mut(&rule.name).and_then(|table| table.remove(place)) else { return };
+        let end = match (death, &rule.dead) {
+            (Death::Expired, _) => End::Expired,
+            (_, Some(grave)) if self.queues.rules.contains_key(grave) => End::Buried,
+            _ => End::dead(why),
+        };
         let grave = rule.dead.as_ref().and_then(|name| self.queues.rules.get(name)).cloned();
         if let Some(grave) = grave {
             self.make_room(&grave);
             let dead = Some((rule.name.clone(), death));
             let place = self.item();
-            self.keep_item(&grave.name, place, Item { expires: None, dead, ..held.item });
+            self.keep_item("", &grave.name, place, Item { expires: None, dead, ..held.item });
         }
-        self.let_go(&rule.name, place);
+        self.let_go(&rule.name, place, end);
         self.take_backlog(&rule.name);
     }
 
@@ -131,7 +137,7 @@ impl Hub {
         }
         if let Some(oldest) = table.oldest() {
             table.remove(oldest);
-            self.let_go(&grave.name, oldest);
+            self.let_go(&grave.name, oldest, End::dead("the dead-letter queue was full"));
         }
     }
 
@@ -152,6 +158,7 @@ impl Hub {
         &mut self,
         name: &str,
         payload: &Element,
+        bridge: &str,
         has_receipt: bool,
         now: Timestamp,
     ) -> Option<u64> {
@@ -160,12 +167,13 @@ impl Hub {
         let payload = String::from(payload);
         let table = self.queues.tables.entry(rule.name.clone()).or_default();
         if has_room(table, &rule, payload.len()) {
-            return self.push_one(&rule, item, format!("{item:x}"), payload, None, now);
+            let pushed = Pushed { id: Some(format!("{item:x}")), payload };
+            return self.push_one(&rule, item, pushed, Err(bridge), now);
         }
         if !has_receipt || self.queues.backlog.len() >= limits::QUEUE_BACKLOG_MAX {
             return None;
         }
-        self.queues.backlog.push_back(Backlog { queue: rule.name, payload, item });
+        self.queues.backlog.push_back(Backlog { queue: rule.name, bridge: bridge.to_owned(), payload, item });
         Some(item)
     }
 
@@ -178,9 +186,9 @@ impl Hub {
             if !has_room(table, &rule, bytes) {
                 return;
             }
-            if let Some(Backlog { payload, item, .. }) = self.queues.backlog.remove(index) {
+            if let Some(Backlog { bridge, payload, item, .. }) = self.queues.backlog.remove(index) {
                 let id = format!("{item:x}");
-                self.keep_item(name, item, Item { id, payload, ..Item::default() });
+                self.keep_item(&bridge, name, item, Item { id, payload, ..Item::default() });
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Bridges as consumers: control operations that wait in a queue are carried out, one attempt a lease.
 //!
 //! Whoever pushed the operation must be allowed it, as if it had asked itself. What is done is acknowledged; what fails stays on lease until
-//! that ends, and is tried again then; what is no control operation for one of the queue's bridges will never be one, and is dead at once.
+//! that ends, and is tried again then; what is no control operation for one of the queue's bridges will never be one, and is dead at once, as
+//! is what made its mapper fail again and again.
 
 use jid::Jid;
 
@@ -10,7 +11,7 @@ use super::super::addresses::Peer;
 use super::super::controls::Informed;
 use super::super::errands::Errand;
 use super::table::Place;
-use crate::model::{Failure, Timestamp, limits};
+use crate::model::{Failure, ReasonCode, Timestamp, limits};
 use crate::policy::QueueRule;
 use crate::wire::control::Set;
 use crate::wire::queue::{self, Death};
@@ -36,7 +37,9 @@ impl Hub {
     }
 
     fn begin_job(&mut self, rule: &QueueRule, place: Place, now: Timestamp) {
-        let Some((publisher, set)) = self.job(rule, place) else { return self.bury(rule, place, Death::Refused) };
+        let Some((publisher, set)) = self.job(rule, place) else {
+            return self.bury(rule, place, Death::Refused, "no bridge of the queue can do that");
+        };
         let job = Errand::Job { queue: rule.name.clone(), place };
         // An error may pass: a device that is not there yet, a rule that is about to be written.
         if let Ok(writes) = self.plan(&publisher, &set) {
@@ -55,11 +58,23 @@ impl Hub {
 
     /// A control operation out of a queue has ended.
     pub(in crate::hub) fn job_ended(&mut self, name: &str, place: Place, failure: Option<&Failure>) {
-        if failure.is_some() {
+        if let Some(failure) = failure {
+            if failure.code == ReasonCode::Internal {
+                self.job_faulted(name, place);
+            }
             return;
         }
         self.item_done(name, place);
         self.take_backlog(name);
         self.carry_out(name, self.now);
+    }
+
+    /// The mapper, or its instance, went wrong over an item: after a few times it is the item.
+    fn job_faulted(&mut self, name: &str, place: Place) {
+        let Some(rule) = self.queues.rules.get(name).cloned() else { return };
+        let faults = self.queues.tables.get_mut(name).and_then(|table| table.faulted(place));
+        if faults.is_some_and(|faults| faults >= limits::POISON_ATTEMPTS) {
+            self.bury(&rule, place, Death::Attempts, "it made its mapper fail again and again");
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::super::{Hub, Output};
 use super::table::Place;
 use super::{Queues, Storing};
 use crate::model::Timestamp;
+use crate::model::custody::{self, End, Route};
 use crate::policy::QueueRule;
 use crate::wire::queue::Item;
 
@@ -22,12 +23,16 @@ const DONE: &str = "queue-done/";
 const EAR: &str = "queue-ear/";
 
 impl Queues {
-    /// Queues as configured, with what an earlier run kept.
-    pub(in crate::hub) fn restore(rules: Vec<QueueRule>, kept: &BTreeMap<String, Vec<u8>>) -> Self {
+    /// Queues as configured, with what an earlier run kept; and the names of items that cannot be read.
+    pub(in crate::hub) fn restore(rules: Vec<QueueRule>, kept: &BTreeMap<String, Vec<u8>>) -> (Self, Vec<String>) {
         let mut queues = Self { rules: by_name(rules), ..Self::default() };
+        let mut unreadable = Vec::new();
         for (name, bytes) in of_kind(kept, ITEM) {
-            let Some((queue, place)) = apart(name) else { continue };
-            let Some(item) = std::str::from_utf8(bytes).ok().and_then(Item::from_record) else { continue };
+            let item = std::str::from_utf8(bytes).ok().and_then(Item::from_record);
+            let Some(((queue, place), item)) = apart(name).zip(item) else {
+                unreadable.push(format!("{ITEM}{name}"));
+                continue;
+            };
             let tries = kept.get(&record(TRIES, queue, place)).and_then(|tries| std::str::from_utf8(tries).ok());
             let attempts = tries.and_then(|tries| tries.parse().ok()).unwrap_or_default();
             queues.tables.entry(queue.to_owned()).or_default().restore(place, item, attempts);
@@ -42,7 +47,7 @@ impl Queues {
                 queues.subscribers.entry(queue.to_owned()).or_default().insert(peer);
             }
         }
-        queues
+        (queues, unreadable)
     }
 }
 
@@ -95,13 +100,15 @@ impl Hub {
         self.queues_due(now);
     }
 
-    /// Puts an item into a queue and has it kept under its place; it waits once that is durable.
-    pub(super) fn keep_item(&mut self, queue: &str, place: Place, item: Item) {
-        let bytes = Some(item.to_record().into_bytes());
+    /// Puts an item into a queue, on whichever bridge's behalf, and has it kept under its place; it waits once that is durable.
+    pub(super) fn keep_item(&mut self, bridge: &str, queue: &str, place: Place, item: Item) {
+        let bytes = item.to_record().into_bytes();
         self.queues.tables.entry(queue.to_owned()).or_default().push(place, item);
         let pushed = Some((queue.to_owned(), place));
         self.queues.storing.insert(place, Storing { pushed, batches: Vec::new() });
-        self.outputs.push_back(Output::Keep { item: Some(place), name: record(ITEM, queue, place), bytes });
+        let route = Route::new(bridge, &format!("{}{queue}", custody::QUEUE));
+        let taken = custody::Item { number: place, route };
+        self.outputs.push_back(Output::Take { item: taken, name: record(ITEM, queue, place), bytes });
     }
 
     /// An item was acknowledged: it is let go of and its id remembered.
@@ -110,7 +117,7 @@ impl Hub {
         let Some(held) = table.remove(place) else { return };
         let id = held.item.id;
         let forgotten = table.remember_done(place, id.clone());
-        self.let_go(queue, place);
+        self.let_go(queue, place, End::Delivered);
         self.keep(record(DONE, queue, place), Some(id.into_bytes()));
         if let Some(forgotten) = forgotten {
             self.keep(record(DONE, queue, forgotten), None);
@@ -118,8 +125,8 @@ impl Hub {
     }
 
     /// Nothing of an item is kept any more.
-    pub(super) fn let_go(&mut self, queue: &str, place: Place) {
-        self.keep(record(ITEM, queue, place), None);
+    pub(super) fn let_go(&mut self, queue: &str, place: Place, end: End) {
+        self.outputs.push_back(Output::End { name: record(ITEM, queue, place), end });
         self.keep(record(TRIES, queue, place), None);
     }
 

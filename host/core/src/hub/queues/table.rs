@@ -43,6 +43,8 @@ pub(super) struct Held {
     pub(super) item: Item,
     /// How often it was leased.
     pub(super) attempts: u32,
+    /// How often it made its mapper fail, in this run.
+    faults: u32,
     state: State,
 }
 
@@ -92,12 +94,12 @@ impl Table {
 
     /// Puts an item at the end; it waits once it is [`Table::stored`].
     pub(super) fn push(&mut self, place: Place, item: Item) {
-        self.insert(place, Held { item, attempts: 0, state: State::Storing });
+        self.insert(place, Held { item, attempts: 0, faults: 0, state: State::Storing });
     }
 
     /// Puts an item back that was kept over a restart.
     pub(super) fn restore(&mut self, place: Place, item: Item, attempts: u32) {
-        self.insert(place, Held { item, attempts, state: State::Waiting });
+        self.insert(place, Held { item, attempts, faults: 0, state: State::Waiting });
         self.wait(place);
     }
 
@@ -253,6 +255,13 @@ impl Table {
             *until = longer;
             self.ends.insert((longer, place));
         }
+    }
+
+    /// An item made its mapper fail; gives how often it has.
+    pub(super) fn faulted(&mut self, place: Place) -> Option<u32> {
+        let held = self.items.get_mut(&place)?;
+        held.faults += 1;
+        Some(held.faults)
     }
 
     /// Everything that somebody has on lease.

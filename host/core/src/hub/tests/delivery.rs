@@ -51,7 +51,7 @@ fn returned(world: &mut World, from: &str, item: u64, text: &str) -> Vec<String>
     );
     let to = ALICE.parse().unwrap();
     let sent = stanza::message(Some(&to), "t1", payload.parse().unwrap());
-    world.hub.handle_returned(&from.parse().unwrap(), &sent, world.now);
+    world.hub.handle_returned(&from.parse().unwrap(), &sent, "home", world.now);
     out.extend(world.drain());
     out
 }
@@ -100,7 +100,7 @@ fn what_a_server_sends_back_for_want_of_room_is_sent_again_after_a_while_and_not
         ND.replace("/>", ">")
     );
     let sent = stanza::message(Some(&ALICE.parse().unwrap()), "t1", payload.parse().unwrap());
-    world.hub.handle_returned(&ALICE.parse().unwrap(), &sent, world.now);
+    world.hub.handle_returned(&ALICE.parse().unwrap(), &sent, "home", world.now);
     assert_eq!(world.drain(), [format!("hold {}", news("s1", "1.0"))]);
     world.now = world.now.plus_ms(limits::RETURNED_WAIT_MS);
     world.hub.handle_timeout(world.now);

@@ -229,7 +229,7 @@ fn a_promise_outlives_a_restart_with_its_id_and_its_step() {
         world.hub.handle_bridge("home", Action::Report(report), world.now);
     }
     let mut take = |world: &mut World, ids: &mut Vec<String>| {
-        while let Some(output) = world.hub.poll_output() {
+        while let Some(output) = world.hub.poll_output().map(super::world::uncounted) {
             match output {
                 Output::Keep { name, bytes: Some(bytes), .. } => _ = kept.insert(name, bytes),
                 Output::Keep { name, bytes: None, .. } => _ = kept.remove(&name),

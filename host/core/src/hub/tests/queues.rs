@@ -61,7 +61,7 @@ impl Service {
     fn drain(&mut self) -> Vec<String> {
         let mut left = Vec::new();
         loop {
-            while let Some(output) = self.hub.poll_output() {
+            while let Some(output) = self.hub.poll_output().map(uncounted) {
                 match output {
                     Output::Stanza { stanza, .. } => left.push(digest_of(&stanza)),
                     Output::Keep { item, name, bytes } => {
@@ -78,7 +78,9 @@ impl Service {
                     | Output::Trouble { .. }
                     | Output::Refused { .. }
                     | Output::Hold { .. }
-                    | Output::LetGo(_)
+                    | Output::LetGo { .. }
+                    | Output::Take { .. }
+                    | Output::End { .. }
                     | Output::Recall { .. }
                     | Output::GivenUp { .. } => {}
                 }

@@ -181,7 +181,7 @@ impl World {
 
     pub(super) fn drain(&mut self) -> Vec<String> {
         let mut digests = Vec::new();
-        while let Some(output) = self.hub.poll_output() {
+        while let Some(output) = self.hub.poll_output().map(uncounted) {
             match &output {
                 Output::Keep { name, bytes, .. } if name.starts_with("wish/") => {
                     match bytes {
@@ -190,9 +190,8 @@ impl World {
                     };
                     continue;
                 }
-                Output::Stanza { item: Some(item), .. }
-                | Output::Keep { item: Some(item), .. }
-                | Output::Hold { item, .. } => self.items.push(*item),
+                Output::Stanza { item: Some(item), .. } | Output::Hold { item, .. } => self.items.push(item.number),
+                Output::Keep { item: Some(item), .. } => self.items.push(*item),
                 _ => {}
             }
             digests.push(digest(&output));
@@ -266,16 +265,27 @@ pub(super) fn request_in(digests: &[String]) -> u64 {
     asked[0].split(' ').nth(3).unwrap().parse().unwrap()
 }
 
+/// A record as what it is to a store that counts nothing.
+pub(super) fn uncounted(output: Output) -> Output {
+    match output {
+        Output::Take { item, name, bytes } => Output::Keep { item: Some(item.number), name, bytes: Some(bytes) },
+        Output::End { name, .. } => Output::Keep { item: None, name, bytes: None },
+        output => output,
+    }
+}
+
 /// One line that says what an output is.
 pub(super) fn digest(output: &Output) -> String {
     match output {
         Output::Stanza { stanza, .. } => stanza_digest(stanza),
         Output::Hold { stanza, .. } => format!("hold {}", stanza_digest(stanza)),
-        Output::LetGo(items) => format!("let go {}", items.len()),
+        Output::LetGo { items, .. } => format!("let go {}", items.len()),
         Output::Recall { item, .. } => format!("recall {item}"),
         Output::GivenUp { readings, reason } => format!("given up {readings}: {reason}"),
         Output::Event { bridge, event } => event_digest(bridge, event),
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),
+        Output::Take { name, .. } => format!("keep {name}"),
+        Output::End { name, .. } => format!("forget {name}"),
         Output::Wish { id, wish } => format!("wish {id} {wish:?}"),
         Output::Trouble { about, reason } => format!("trouble {about}: {}", reason.as_deref().unwrap_or("over")),
         Output::Http { id, target, call, .. } => {

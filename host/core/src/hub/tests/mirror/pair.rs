@@ -251,7 +251,9 @@ impl Side {
             | Output::Http { .. }
             | Output::Trouble { .. }
             | Output::Hold { .. }
-            | Output::LetGo(_)
+            | Output::LetGo { .. }
+            | Output::Take { .. }
+            | Output::End { .. }
             | Output::Recall { .. }
             | Output::GivenUp { .. } => {}
         }

@@ -80,7 +80,9 @@ impl Stage {
                 | Output::Http { .. }
                 | Output::Trouble { .. }
                 | Output::Hold { .. }
-                | Output::LetGo(_)
+                | Output::LetGo { .. }
+                | Output::Take { .. }
+                | Output::End { .. }
                 | Output::Recall { .. }
                 | Output::GivenUp { .. } => {}
             }
