@@ -4,6 +4,8 @@
 //! log, in an exit code.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test may
 
+#[path = "e2e/coaps.rs"]
+mod coaps;
 #[path = "e2e/commands.rs"]
 mod commands;
 #[path = "e2e/component.rs"]

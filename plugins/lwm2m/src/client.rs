@@ -122,8 +122,8 @@ impl Client {
         match event {
             Event::Asked(incoming) => self.asked(now, incoming, out),
             Event::Answer { token, outcome, .. } => self.handle_registration(now, token, outcome, out),
-            // A client observes nothing.
-            Event::Notified { .. } => {}
+            // A client observes nothing, and what its server should not have asked was answered.
+            Event::Notified { .. } | Event::Refused { .. } => {}
             Event::Delivered { observer, is_wanted } => {
                 self.state.observers.delivered(observer, is_wanted);
                 self.tell(now);

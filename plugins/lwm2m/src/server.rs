@@ -18,6 +18,7 @@ use crate::session::{self, Event, SECOND, Session};
 use crate::settings::Settings;
 
 mod device;
+mod observing;
 mod operations;
 mod outcomes;
 mod receipts;
@@ -30,6 +31,8 @@ use operations::{OPERATIONS_MAX, Operation, Periods};
 use receipts::Receipts;
 use registry::{Key, Memory, Registry};
 
+/// How often it is said that requests were refused.
+const REFUSED_US: Timestamp = 60 * SECOND;
 /// Instances that one Read-Composite asks for.
 const COMPOSITE_MAX: usize = 16;
 
@@ -52,6 +55,8 @@ pub(crate) struct Server {
     /// Reads of the host, and how many operations each still waits for.
     reads: BTreeMap<u64, usize>,
     receipts: Receipts,
+    /// Requests that were refused unread: when it was said last, and how many since, by code.
+    refused: BTreeMap<u8, (Timestamp, u64)>,
     /// Whether a checkpoint would say something new.
     is_dirty: bool,
 }
@@ -71,6 +76,7 @@ impl Server {
             settings: settings.clone(),
             reads: state.reads,
             receipts: state.receipts,
+            refused: BTreeMap::new(),
             is_dirty: false,
         }
     }
@@ -151,13 +157,25 @@ impl Server {
             }
             Event::Notified { token, owner, path, answer, id, peer } => {
                 if let Ok(key) = Key::try_from(owner) {
-                    let notice = outcomes::Notice { token, path, answer, id, peer };
+                    let notice = observing::Notice { token, path, answer, id, peer };
                     self.notified(now, key, notice, out);
                 }
             }
+            Event::Refused { code, why } => self.say_refused(now, code, &why, out),
             // Nobody observes a server.
             Event::Delivered { .. } => {}
         }
+    }
+
+    /// Of requests that make no sense, for the operator: how many there were since it was said last.
+    fn say_refused(&mut self, now: Timestamp, code: u8, why: &str, out: &mut Actions) {
+        let (said_at, count) = self.refused.entry(code).or_default();
+        *count += 1;
+        if *said_at + REFUSED_US > now {
+            return;
+        }
+        out.log(Level::Warn, format!("{count} requests refused with {} {why}", code::text(code)));
+        (*said_at, *count) = (now, 0);
     }
 
     /// A device said something: it is there, and in queue mode it listens for a while.
@@ -180,25 +198,20 @@ impl Server {
             if device.current.is_some() || !device.is_registered || is_asleep {
                 return;
             }
-            // Of one that did not answer only what somebody waits for is asked.
-            let is_due = |operation: &Operation| device.is_reachable || operation.request().is_some();
-            let Some(at) = device.operations.iter().position(is_due) else { return };
-            let Some(operation) = device.operations.remove(at) else { return };
-            let Some(request) = operation.to_request(device, periods, self.settings.partial_update) else {
+            let Some(operation) = device.take_operation() else { return };
+            let (token, known) = match &operation {
+                Operation::Cancel(_, token) => (Some(*token), self.session.unobserve(*token)),
+                Operation::Observe(path) => (device.observing(*path), None),
+                _ => (None, None),
+            };
+            let request = known.or_else(|| operation.to_request(device, periods, self.settings.partial_update));
+            let Some(request) = request else {
                 self.fail(
                     &operation,
                     &Failure::new(ReasonCode::NotSupported, "the device has no format for this"),
                     out,
                 );
                 continue;
-            };
-            let token = match &operation {
-                Operation::Cancel(_, token) => {
-                    self.session.unobserve(*token);
-                    Some(*token)
-                }
-                Operation::Observe(path) => device.observing(*path),
-                _ => None,
             };
             let address = device.address.clone();
             match self.session.request(now, &address, key.into(), request, token) {
@@ -356,42 +369,6 @@ impl Server {
         }
     }
 
-    /// Somebody wants readings of this node: observe it.
-    pub(crate) fn want(&mut self, now: Timestamp, node: NodeNumber, out: &mut Actions) {
-        let Some((key, Some(path))) = self.registry.by_node(node) else { return };
-        let Some(device) = self.registry.get_mut(key) else { return };
-        let (is_queue, is_registered) = (device.is_queue, device.is_registered);
-        let Some(instance) = device.instances.get_mut(&path) else { return };
-        if std::mem::replace(&mut instance.is_wanted, true) {
-            return;
-        }
-        // Of an earlier run: a device that is awake is asked whether it still knows, a sleeping one is believed.
-        if is_registered && (instance.observing.is_empty() || !is_queue) {
-            self.observe(key, path);
-            self.pump(key, now, out);
-        }
-    }
-
-    pub(crate) fn unwant(&mut self, now: Timestamp, node: NodeNumber, out: &mut Actions) {
-        let Some((key, Some(path))) = self.registry.by_node(node) else { return };
-        let Some(device) = self.registry.get_mut(key) else { return };
-        device.operations.retain(|operation| !matches!(operation, Operation::Observe(own) if path.covers(*own)));
-        let Some(instance) = device.instances.get_mut(&path) else { return };
-        instance.is_wanted = false;
-        instance.poll_at = None;
-        let observing = std::mem::take(&mut instance.observing);
-        observing.into_iter().for_each(|(path, token)| self.push(key, Operation::Cancel(path, token)));
-        self.pump(key, now, out);
-        self.schedule(key, now);
-    }
-
-    fn observe(&mut self, key: Key, path: Path) {
-        if self.settings.observe_min_s.or(self.settings.observe_max_s).is_some() {
-            self.push(key, Operation::Attributes(path));
-        }
-        self.push(key, Operation::Observe(path));
-    }
-
     /// A report is durable: its notification may be acknowledged.
     pub(crate) fn stored(&mut self, now: Timestamp, receipt: u64) {
         match self.receipts.stored(receipt) {
@@ -414,6 +391,7 @@ impl Server {
             | Operation::Learn(_)
             | Operation::Attributes(_)
             | Operation::Observe(_)
+            | Operation::ObserveTogether(_)
             | Operation::Cancel(..) => {}
         }
     }

@@ -109,6 +109,8 @@ pub(crate) enum Lost {
 pub(crate) enum Event {
     /// Somebody asks; answer with [`Session::answer`].
     Asked(Incoming),
+    /// A request was answered with an error before anybody looked at what it means.
+    Refused { code: u8, why: String },
     /// The end of a request of ours.
     Answer { token: Token, owner: u64, outcome: Result<Answer, Lost> },
     /// A notification; one with an id waits for [`Session::acknowledge`].

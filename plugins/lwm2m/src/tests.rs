@@ -3,6 +3,7 @@
 mod client;
 mod device;
 mod hostile;
+mod observing;
 mod operations;
 mod registration;
 mod swap;

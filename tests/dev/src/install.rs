@@ -19,6 +19,8 @@ const DEVICES_1: &str = "pysparkplug==0.6.1 Homie4==0.4.0";
 const DEVICES_2: &str = "ha-mqtt-discoverable==0.26.0 ebus-sdk==0.27.0";
 /// The foreign UPnP control point, exactly.
 const UPNP: &str = "async-upnp-client==0.49.0";
+/// The foreign CoAP library whose codec makes what no device does, exactly.
+const COAP: &str = "aiocoap==0.4.17";
 /// Foreign LwM2M clients and an LwM2M server, exactly; the older ones run on a newer CoAP library than they ask for.
 const NODE_PACKAGES: &str = r#"{"private": true,
     "dependencies": {"coap-node": "0.2.5", "coap-shepherd": "0.2.11", "lwm2m-node-lib": "1.4.0"},
@@ -38,13 +40,15 @@ const PACKAGES: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
-/// The same for tests only: a second server, what makes a network of a test's own, and UPnP devices that are only ever started in one.
-const MORE_PACKAGES: [(&str, &str); 7] = [
+/// The same for tests only: a second server, what makes a network of a test's own, UPnP devices that are only ever started in one,
+/// and libcoap's tools, which speak DTLS by OpenSSL and by GnuTLS.
+const MORE_PACKAGES: [(&str, &str); 8] = [
     ("ejabberd", "ejabberdctl"),
     ("iproute2", "ip"),
     ("gupnp-tools", "gupnp-network-light"),
     ("xvfb", "Xvfb"),
     ("minidlna", "minidlnad"),
+    ("libcoap3-bin", "coap-client-openssl"),
     ("nodejs", "node"),
     ("npm", "npm"),
 ];
@@ -60,8 +64,14 @@ pub fn for_demo() -> Outcome<()> {
 /// Installs what is missing for all tests.
 pub fn for_tests() -> Outcome<()> {
     let target = place::target()?;
-    let environments =
-        [("venv", SLIXMPP), ("acme", ACME), ("upnp", UPNP), ("devices-1", DEVICES_1), ("devices-2", DEVICES_2)];
+    let environments = [
+        ("venv", SLIXMPP),
+        ("acme", ACME),
+        ("upnp", UPNP),
+        ("coap", COAP),
+        ("devices-1", DEVICES_1),
+        ("devices-2", DEVICES_2),
+    ];
     let environments = environments.map(|(name, packages)| (target.join(name), packages));
     let has_all = environments.iter().all(|(environment, package)| has_package(environment, package));
     let mut more = missing(&MORE_PACKAGES);

@@ -97,10 +97,14 @@ impl Block {
         usize::try_from(self.number).unwrap_or(usize::MAX).saturating_mul(self.size())
     }
 
-    fn read(value: &[u8]) -> Option<Self> {
-        let word = uint(value).filter(|_| value.len() <= 3)?;
+    /// An error is the code that says so: of what is too long RFC 7252 §5.4.3, of the exponent that is reserved RFC 7959 §2.2.
+    fn read(value: &[u8]) -> Result<Self, u8> {
+        let word = uint(value).filter(|_| value.len() <= 3).ok_or(code::BAD_OPTION)?;
         let exponent = (word & 7) as u8;
-        (exponent <= Self::EXPONENT_MAX).then_some(Self { number: word >> 4, is_more: word & 8 != 0, exponent })
+        match exponent <= Self::EXPONENT_MAX {
+            true => Ok(Self { number: word >> 4, is_more: word & 8 != 0, exponent }),
+            false => Err(code::BAD_REQUEST),
+        }
     }
 
     fn word(self) -> u32 {
@@ -152,6 +156,9 @@ impl Message {
             return Err(refusal);
         }
         let packet = Packet::from_bytes(bytes).map_err(|_| refusal)?;
+        if packet.payload.is_empty() && ends_with_a_marker(bytes) {
+            return Err(refusal);
+        }
         let options = packet.options().flat_map(|(number, values)| values.iter().map(|value| (*number, value.clone())));
         Ok(Self {
             kind: match packet.header.get_type() {
@@ -208,8 +215,9 @@ impl Message {
         u16::try_from(self.number(option::CONTENT_FORMAT)?).ok()
     }
 
-    pub(crate) fn block(&self, number: u16) -> Option<Result<Block, ()>> {
-        self.option(number).map(|value| Block::read(value).ok_or(()))
+    /// A block; an error is the code that says what is wrong with it.
+    pub(crate) fn block(&self, number: u16) -> Option<Result<Block, u8>> {
+        self.option(number).map(Block::read)
     }
 
     /// Adds an option.
@@ -233,6 +241,11 @@ impl Message {
     pub(crate) fn unknown_critical(&self) -> Option<u16> {
         self.options.iter().map(|(number, _)| *number).find(|number| number % 2 == 1 && !UNDERSTOOD.contains(number))
     }
+}
+
+/// Whether the marker stands before a payload that is none (RFC 7252 §3): whatever else ends with this byte is cut short without it.
+fn ends_with_a_marker(bytes: &[u8]) -> bool {
+    matches!(bytes, [rest @ .., 0xff] if Packet::from_bytes(rest).is_ok())
 }
 
 fn uint(value: &[u8]) -> Option<u32> {

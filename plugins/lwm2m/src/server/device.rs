@@ -51,6 +51,9 @@ pub(super) struct Device {
     #[serde(default)]
     pub(super) has_written: bool,
     pub(super) has_composite: bool,
+    /// Whether it may know Observe-Composite.
+    #[serde(default)]
+    pub(super) observes_together: bool,
     /// Of its Device object.
     tags: BTreeMap<String, String>,
     /// Said once.
@@ -72,6 +75,9 @@ pub(super) struct Instance {
     /// The device reads single resources only.
     #[serde(default)]
     pub(super) is_split: bool,
+    /// The device does not observe it together with others.
+    #[serde(default)]
+    pub(super) is_alone: bool,
     /// It cannot be observed: when it is read next.
     pub(super) poll_at: Option<Timestamp>,
 }
@@ -107,6 +113,7 @@ impl Device {
             writes: 0,
             has_written: false,
             has_composite: true,
+            observes_together: true,
             tags: BTreeMap::new(),
             is_warned: false,
         }
@@ -200,6 +207,7 @@ impl Instance {
             unit: None,
             is_wanted: false,
             observing: Vec::new(),
+            is_alone: false,
             is_split: false,
             poll_at: None,
         };

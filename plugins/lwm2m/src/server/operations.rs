@@ -28,6 +28,8 @@ pub(super) enum Operation {
     /// Periods of what will be observed.
     Attributes(Path),
     Observe(Path),
+    /// Several instances at once.
+    ObserveTogether(Vec<Path>),
     Cancel(Path, Token),
     /// For a write of the host; `done` settings are written.
     Write {
@@ -63,8 +65,18 @@ impl Operation {
     pub(super) fn request(&self) -> Option<u64> {
         match self {
             Self::Read { request, .. } | Self::Write { request, .. } | Self::Execute { request, .. } => Some(*request),
-            Self::Discover(_) | Self::Learn(_) | Self::Attributes(_) | Self::Observe(_) | Self::Cancel(..) => None,
+            Self::Discover(_)
+            | Self::Learn(_)
+            | Self::Attributes(_)
+            | Self::Observe(_)
+            | Self::ObserveTogether(_)
+            | Self::Cancel(..) => None,
         }
+    }
+
+    /// What is to be observed by itself.
+    pub(super) fn observed(&self) -> Option<Path> {
+        if let Self::Observe(path) = self { Some(*path) } else { None }
     }
 
     /// As CoAP. None: it cannot be said, which ends the operation.
@@ -83,6 +95,7 @@ impl Operation {
                 Request { code: code::PUT, query: minimum.into_iter().chain(maximum).collect(), ..get(path) }
             }
             Self::Observe(path) => Request { observe: Some(0), ..get(path) },
+            Self::ObserveTogether(paths) => Request { observe: Some(0), ..fetch(device, paths)? },
             Self::Cancel(path, _) => Request { observe: Some(1), ..get(path) },
             Self::Write { settings, done, attempts, .. } => {
                 write(device, settings.get(*done..)?, device.writes + attempts, is_partial)?
@@ -129,7 +142,7 @@ pub(super) fn senml(device: &Device) -> Option<u16> {
     said.or_else(|| (device.version == Version::V1_1).then_some(format::SENML_JSON))
 }
 
-/// Read-Composite (LwM2M 1.1 core §6.3.8).
+/// Read-Composite (LwM2M 1.1 core §6.3.8); to be observed, §6.4.5.
 fn fetch(device: &Device, paths: &[Path]) -> Option<Request> {
     let format = senml(device)?;
     let body = codec::encode_paths(format, paths)?;

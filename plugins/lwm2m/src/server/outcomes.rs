@@ -6,24 +6,11 @@ use tombolo_sdk::{Actions, Failure, Level, ReasonCode, Timestamp};
 
 use super::Server;
 use super::operations::Operation;
-use super::receipts::Source;
 use super::registry::Key;
 use super::values::Purpose;
 use crate::codec::message::code;
 use crate::codec::{self, Entry, Malformed, Path, link};
-use crate::session::{Address, Answer, Lost, SECOND, Token};
-
-/// Resources of one instance that are observed one by one.
-const OBSERVED_MAX: usize = 32;
-
-/// A notification.
-pub(super) struct Notice {
-    pub(super) token: Token,
-    pub(super) path: Vec<String>,
-    pub(super) answer: Answer,
-    pub(super) id: Option<u16>,
-    pub(super) peer: Address,
-}
+use crate::session::{Answer, Lost, SECOND, Token};
 
 impl Server {
     /// A request to a device came to its end.
@@ -82,6 +69,14 @@ impl Server {
                     None => self.observe_otherwise(now, key, path),
                 }
             }
+            Operation::ObserveTogether(paths) => {
+                let entries = self.entries(key, Path::root(), answer, out);
+                self.report(now, key, &entries, Purpose::Nothing, out);
+                match answer.observe {
+                    Some(_) => self.observed_together(key, &paths, token, &entries),
+                    None => self.observe_apart(key, paths),
+                }
+            }
             Operation::Write { request, settings, done, attempts } => {
                 self.written(key, Operation::Write { request, settings, done, attempts }, out);
             }
@@ -90,7 +85,7 @@ impl Server {
     }
 
     /// Reads content; what is malformed is said once for each registration.
-    fn entries(&mut self, key: Key, base: Path, answer: &Answer, out: &mut Actions) -> Vec<Entry> {
+    pub(super) fn entries(&mut self, key: Key, base: Path, answer: &Answer, out: &mut Actions) -> Vec<Entry> {
         match codec::decode(answer.format, base, &answer.body) {
             Ok(entries) => {
                 let place = answer.format.and_then(Operation::place_of);
@@ -99,14 +94,14 @@ impl Server {
                 }
                 entries
             }
-            Err(malformed) => {
-                self.warn(key, base, malformed, out);
+            Err(Malformed(what)) => {
+                self.warn(key, base, what, out);
                 Vec::new()
             }
         }
     }
 
-    fn warn(&mut self, key: Key, base: Path, Malformed(what): Malformed, out: &mut Actions) {
+    fn warn(&mut self, key: Key, base: Path, what: &str, out: &mut Actions) {
         let Some(device) = self.registry.get_mut(key) else { return };
         if !std::mem::replace(&mut device.is_warned, true) {
             let text = format!("device {:?}, {base}: {what}; said once for a registration", device.endpoint);
@@ -131,36 +126,6 @@ impl Server {
             out.put_node(instance.node(device, &self.dictionary));
         }
         self.is_dirty = true;
-    }
-
-    fn observed(&mut self, key: Key, path: Path, token: Token) {
-        let Some(device) = self.registry.get_mut(key) else { return };
-        let instance = device.instances.get_mut(&path.up_to(2));
-        let is_wanted = instance.as_ref().is_some_and(|instance| instance.is_wanted);
-        if let Some(instance) = instance.filter(|_| is_wanted) {
-            instance.observing.retain(|(own, _)| *own != path);
-            instance.observing.push((path, token));
-            self.is_dirty = true;
-        } else {
-            // Nobody wants it any more, or it is gone.
-            self.push(key, Operation::Cancel(path, token));
-        }
-    }
-
-    /// The device does not observe this: its parts, then not at all.
-    fn observe_otherwise(&mut self, now: Timestamp, key: Key, path: Path) {
-        let poll_at = now + Timestamp::from(self.settings.poll_s) * SECOND;
-        let Some(device) = self.registry.get_mut(key) else { return };
-        let Some(instance) = device.instances.get_mut(&path.up_to(2)).filter(|instance| instance.is_wanted) else {
-            return;
-        };
-        instance.observing.retain(|(own, _)| *own != path);
-        if path.len() > 2 {
-            instance.poll_at.get_or_insert(poll_at);
-            return self.schedule(key, now);
-        }
-        let readable = instance.readable(&self.dictionary);
-        readable.into_iter().take(OBSERVED_MAX).for_each(|path| self.push(key, Operation::Observe(path)));
     }
 
     /// One setting is written, or several at once.
@@ -215,6 +180,7 @@ impl Server {
                 }
             }
             Operation::Observe(path) => self.observe_otherwise(now, key, path),
+            Operation::ObserveTogether(paths) => self.observe_apart(key, paths),
             Operation::Learn(path) if self.split(key, path, refusal) => {
                 self.paths_of(key, path).into_iter().for_each(|path| self.push(key, Operation::Learn(path)));
             }
@@ -275,39 +241,16 @@ impl Server {
             }
         }
         let failure = of_loss(lost);
+        if matches!(lost, Lost::Blocks | Lost::TooLarge) {
+            self.warn(key, Path::root(), &failure.message, out);
+        }
         match &operation {
             Operation::Read { request, paths } => self.nodes_failed(key, *request, paths, &failure, out),
             Operation::Observe(path) => self.observe_otherwise(now, key, *path),
+            Operation::ObserveTogether(paths) => self.observe_apart(key, paths.clone()),
             _ => {}
         }
         self.fail(&operation, &failure, out);
-    }
-
-    /// A device tells what changed.
-    pub(super) fn notified(&mut self, now: Timestamp, key: Key, notice: Notice, out: &mut Actions) {
-        let Some(device) = self.registry.get_mut(key) else { return };
-        let root = device.offer.root.len();
-        let base = Path::of_segments(notice.path.iter().skip(root).map(String::as_str)).unwrap_or(Path::root());
-        if notice.answer.observe.is_none() && !self.session.observes(notice.token) {
-            // It was the last: where it is still wanted, it is asked for again.
-            if let Some(instance) = device.instances.get_mut(&base.up_to(2)) {
-                instance.observing.retain(|(_, token)| *token != notice.token);
-                if instance.is_wanted && code::is_success(notice.answer.code) {
-                    self.push(key, Operation::Observe(base));
-                } else {
-                    self.observe_otherwise(now, key, base);
-                }
-            }
-        }
-        let entries = match code::is_success(notice.answer.code) {
-            true => self.entries(key, base, &notice.answer, out),
-            false => Vec::new(),
-        };
-        let purpose = match notice.id {
-            Some(id) => Purpose::Receipt(Source::Notification { peer: notice.peer, id }),
-            None => Purpose::Nothing,
-        };
-        self.report(now, key, &entries, purpose, out);
     }
 }
 

@@ -31,7 +31,7 @@ impl Server {
 
     fn register(&mut self, now: Timestamp, incoming: &Incoming, out: &mut Actions) -> Result<Answer, Answer> {
         let read = Registration::read(&incoming.query, &incoming.body, self.settings.max_instances);
-        let registration = read.inspect_err(|answer| {
+        let registration = read.map_err(|answer| of_format(answer, incoming)).inspect_err(|answer| {
             let why = String::from_utf8_lossy(&answer.body).into_owned();
             out.log(Level::Warn, format!("a registration was refused: {} {why}", code::text(answer.code)));
         })?;
@@ -63,6 +63,7 @@ impl Server {
         device.is_queue = registration.is_queue.unwrap_or(false);
         device.lifetime_s = registration.lifetime_s.unwrap_or(LIFETIME_S);
         device.has_composite = true;
+        device.observes_together = true;
         device.has_written = false;
         device.is_warned = false;
         device.registered_at = now;
@@ -108,7 +109,8 @@ impl Server {
         out: &mut Actions,
     ) -> Result<Answer, Answer> {
         let key = self.owner_of(incoming, location)?;
-        let registration = Registration::read(&incoming.query, &incoming.body, self.settings.max_instances)?;
+        let registration = Registration::read(&incoming.query, &incoming.body, self.settings.max_instances)
+            .map_err(|answer| of_format(answer, incoming))?;
         let Some(mut device) = self.registry.take(key) else { return Err(Answer::new(code::NOT_FOUND)) };
         if device.address != incoming.peer {
             self.session.moved(&device.address, &incoming.peer);
@@ -210,8 +212,12 @@ impl Server {
     fn change_offer(&mut self, device: &mut Device, offer: Offer, out: &mut Actions) {
         let gone: Vec<Path> = device.instances.keys().filter(|path| !offer.instances.contains(path)).copied().collect();
         for path in gone {
+            let (together, others) = device.leave_together(path);
             let Some(instance) = device.instances.remove(&path) else { continue };
-            instance.observing.iter().for_each(|(_, token)| self.session.unobserve(*token));
+            for token in instance.observing.iter().map(|(_, token)| *token).chain(together) {
+                self.session.unobserve(token);
+            }
+            device.operations.extend(others.into_iter().map(Operation::Observe));
             self.registry.release(instance.number);
             out.remove_node(instance.number);
         }
@@ -230,7 +236,10 @@ impl Server {
         for instance in device.instances.values_mut() {
             instance.poll_at = None;
             instance.is_split = false;
-            instance.observing.drain(..).for_each(|(_, token)| self.session.unobserve(token));
+            instance.is_alone = false;
+            for (_, token) in instance.observing.drain(..) {
+                self.session.unobserve(token);
+            }
         }
         device.operations.retain(|operation| operation.request().is_some());
         if let Some(current) = device.current.take() {
@@ -283,6 +292,12 @@ fn may_use(settings: &Settings, endpoint: &str, identity: Option<&str>, known: O
             known.is_none_or(|device| device.identity.is_none() || device.identity.as_deref() == identity)
         }
     }
+}
+
+/// What cannot be read because it is something else is refused as that; devices that only say so of link format are borne.
+fn of_format(answer: Answer, incoming: &Incoming) -> Answer {
+    let is_other = !incoming.body.is_empty() && incoming.format.is_some_and(|format| format != format::LINK);
+    if is_other { Answer { code: code::UNSUPPORTED_FORMAT, ..answer } } else { answer }
 }
 
 /// What is here (RFC 6690).

@@ -44,10 +44,10 @@ impl Session {
         }
         incoming.block1 = Some(block);
         if block.offset() != body.len() || (block.is_more && payload.len() != block.size()) {
-            return Err(Answer::new(code::INCOMPLETE));
+            return Err(Answer::refused(code::INCOMPLETE, "blocks that do not follow each other"));
         }
         if body.len() + payload.len() > BODY_BYTES_MAX {
-            return Err(Answer::new(code::TOO_LARGE));
+            return Err(Answer::refused(code::TOO_LARGE, &format!("more than {BODY_BYTES_MAX} bytes")));
         }
         body.extend_from_slice(payload);
         if !block.is_more {

@@ -73,8 +73,9 @@ impl Session {
             Ok(true) => Some(Event::Asked(incoming)),
             Ok(false) => None,
             Err(answer) => {
+                let (code, why) = (answer.code, String::from_utf8_lossy(&answer.body).into_owned());
                 self.answer(now, &incoming, answer);
-                None
+                Some(Event::Refused { code, why })
             }
         }
     }
@@ -82,12 +83,12 @@ impl Session {
     /// Whether the body is whole; an error is the answer.
     fn body_of(&mut self, now: Timestamp, incoming: &mut Incoming, message: Message) -> Result<bool, Answer> {
         if message.option(option::PROXY_URI).or(message.option(option::PROXY_SCHEME)).is_some() {
-            return Err(Answer::new(code::NO_PROXY));
+            return Err(Answer::refused(code::NO_PROXY, "this is no proxy"));
         }
         if let Some(number) = message.unknown_critical() {
             return Err(Answer::refused(code::BAD_OPTION, &format!("option {number}")));
         }
-        let bad_block = |()| Answer::refused(code::BAD_OPTION, "block");
+        let bad_block = |code| Answer::refused(code, "block");
         incoming.block2 = message.block(option::BLOCK2).transpose().map_err(bad_block)?;
         match message.block(option::BLOCK1).transpose().map_err(bad_block)? {
             Some(block) => self.add_block(now, incoming, block, &message.payload),

@@ -38,9 +38,10 @@ impl Session {
         self.state.observations.contains_key(&token)
     }
 
-    /// Forgets it; a notification that comes later is rejected, by which the peer learns of it.
-    pub(crate) fn unobserve(&mut self, token: Token) {
-        self.state.observations.remove(&token);
+    /// Forgets it; a notification that comes later is rejected, by which the peer learns of it. Gives the request that ends it (RFC 7641 §3.6).
+    pub(crate) fn unobserve(&mut self, token: Token) -> Option<Request> {
+        let observation = self.state.observations.remove(&token)?;
+        Some(Request { observe: Some(1), ..observation.request })
     }
 
     /// A peer has a new address.

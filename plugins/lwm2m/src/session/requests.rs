@@ -216,7 +216,7 @@ impl Session {
         message: Message,
     ) -> Option<Event> {
         let block = match message.block(option::BLOCK2) {
-            Some(Err(())) => return self.end(token, exchange, Err(Lost::Blocks)),
+            Some(Err(_)) => return self.end(token, exchange, Err(Lost::Blocks)),
             Some(Ok(block)) => Some(block),
             None => None,
         };

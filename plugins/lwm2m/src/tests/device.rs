@@ -36,6 +36,9 @@ pub(super) struct Device {
     pub(super) reads_instances: bool,
     pub(super) has_discover: bool,
     pub(super) has_composite: bool,
+    /// Observes what a composite request names; paths that it leaves out are missing.
+    pub(super) observes_together: bool,
+    pub(super) left_out: Vec<Path>,
     /// Observes at this depth only.
     pub(super) observes: Option<u8>,
     /// Token of each observation.
@@ -74,6 +77,8 @@ impl Device {
             reads_instances: true,
             has_discover: true,
             has_composite: false,
+            observes_together: false,
+            left_out: Vec::new(),
             observes: Some(2),
             observers: BTreeMap::new(),
             sequence: 10,
@@ -123,16 +128,29 @@ impl Device {
                 reply(code::CHANGED)
             }
             code::FETCH if self.has_composite => {
-                let paths = codec::decode_paths(request.format(), &request.payload).unwrap();
-                let entries: Vec<Entry> = paths.iter().flat_map(|path| self.below(*path)).collect();
+                let mut paths = codec::decode_paths(request.format(), &request.payload).unwrap();
+                paths.retain(|path| !self.left_out.contains(path));
                 let mut message = reply(code::CONTENT);
-                message.push_number(option::CONTENT_FORMAT, format::SENML_CBOR.into());
-                message.payload = codec::encode(format::SENML_CBOR, Path::root(), &entries).unwrap();
-                message
+                match request.number(option::OBSERVE) {
+                    Some(1) => self.observers.retain(|_, token| *token != request.token),
+                    Some(_) if self.observes_together => {
+                        self.observers.extend(paths.iter().map(|path| (*path, request.token.clone())));
+                        message.push_number(option::OBSERVE, self.sequence);
+                    }
+                    _ => {}
+                }
+                self.composite(message, &paths)
             }
             code::IPATCH if self.has_composite => self.write(at, request),
             _ => reply(code::NOT_ALLOWED),
         }
+    }
+
+    fn composite(&self, mut message: Message, paths: &[Path]) -> Message {
+        let entries: Vec<Entry> = paths.iter().flat_map(|path| self.below(*path)).collect();
+        message.push_number(option::CONTENT_FORMAT, format::SENML_CBOR.into());
+        message.payload = codec::encode(format::SENML_CBOR, Path::root(), &entries).unwrap();
+        message
     }
 
     fn discover(&self, at: Path) -> Message {
@@ -291,8 +309,16 @@ impl Bench {
         self.device.values.insert(path(changed), datum);
         self.device.sequence += 1;
         let id = self.next_id();
-        let mut message = Message { kind, id, token, ..self.device.content(path(observed)) };
+        let together = self.device.observers.iter().filter(|(_, own)| **own == token);
+        let together: Vec<Path> = together.map(|(path, _)| *path).collect();
+        let mut message = reply(code::CONTENT);
         message.push_number(option::OBSERVE, self.device.sequence);
+        let content = match together.len() {
+            1 => self.device.content(path(observed)),
+            _ => self.device.composite(reply(code::CONTENT), &together),
+        };
+        message.options.extend(content.options);
+        let message = Message { kind, id, token, payload: content.payload, ..message };
         self.heard.clear();
         self.send(message);
         id

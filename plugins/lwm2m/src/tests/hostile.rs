@@ -15,7 +15,9 @@ fn ten_thousand_objects_are_refused() {
     let answer = in_blocks(&mut bench, links.join(",").as_bytes());
     assert_eq!(answer, code::TOO_LARGE);
     assert_eq!(in_blocks(&mut bench, links[..1000].join(",").as_bytes()), code::BAD_REQUEST);
-    assert!(bench.warnings()[0].contains("256 object instances"));
+    let warnings = bench.warnings();
+    assert_eq!(warnings[0], "1 requests refused with 4.13 more than 65536 bytes");
+    assert!(warnings[1].contains("256 object instances"), "{warnings:?}");
     assert!(bench.actions.iter().all(|action| !matches!(action, Action::PutNode(_))));
     assert_eq!(in_blocks(&mut bench, links[..256].join(",").as_bytes()), code::CREATED);
 }
@@ -164,5 +166,58 @@ proptest! {
             bench.send(message);
         }
         bench.advance(300_000);
+    }
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused_as_the_protocol_says_and_counted_for_the_operator() {
+    let mut bench = Bench::new("{}");
+    let mut ask = |option: u16, value: &[u8]| {
+        let id = bench.next_id();
+        let mut message = Message::new(Kind::Confirmable, code::POST, id, vec![1]);
+        message.push(option::URI_PATH, *b"rd");
+        message.push(option, value);
+        bench.send(message);
+        bench.heard.pop().unwrap().code
+    };
+    // RFC 7959 §2.2: the exponent is reserved; RFC 7252 §5.4.3 and §5.4.1: too long, and not understood.
+    assert_eq!(ask(option::BLOCK1, &[0x0f]), code::BAD_REQUEST);
+    assert_eq!(ask(option::BLOCK1, &[0, 0, 0, 0x0e]), code::BAD_OPTION);
+    assert_eq!((0..50).map(|_| ask(9, b"x")).collect::<Vec<_>>(), [code::BAD_OPTION; 50]);
+    assert_eq!(bench.warnings(), ["1 requests refused with 4.00 block", "1 requests refused with 4.02 block"]);
+    bench.advance(61_000);
+    bench.send(Message { options: vec![(9, vec![])], ..Message::new(Kind::Confirmable, code::POST, 1, Vec::new()) });
+    assert_eq!(bench.warnings()[2], "51 requests refused with 4.02 option 9");
+}
+
+#[test]
+fn a_marker_without_a_payload_is_no_message() {
+    let mut bench = Bench::new("{}");
+    bench.send_bytes(vec![0x40, code::POST, 0, 9, 0xff]);
+    assert_eq!((bench.heard[0].kind, bench.heard[0].id), (Kind::Reset, 9));
+    // A token, an id and a value may end so.
+    bench.send_bytes(vec![0x41, code::GET, 0, 0xff, 0xff]);
+    bench.send_bytes(vec![0x40, code::GET, 0xff, 0xff]);
+    bench.send_bytes(vec![0x40, code::GET, 0, 1, 0xb1, 0xff]);
+    assert!(bench.heard[1..].iter().all(|message| message.kind == Kind::Acknowledgement));
+    assert_eq!(bench.heard.len(), 4);
+}
+
+#[test]
+fn a_registration_in_another_format_is_refused_as_that() {
+    let mut bench = Bench::new("{}");
+    for (format, body, wanted) in [
+        (50, "{\"e\":[]}", code::UNSUPPORTED_FORMAT),
+        (40, "no links", code::BAD_REQUEST),
+        // Some say so of link format.
+        (0, "</3/0>", code::CREATED),
+    ] {
+        let mut message = Message::new(Kind::Confirmable, code::POST, bench.next_id(), vec![1]);
+        message.push(option::URI_PATH, *b"rd");
+        message.push_number(option::CONTENT_FORMAT, format);
+        message.push(option::URI_QUERY, *b"ep=a");
+        message.payload = body.as_bytes().to_vec();
+        bench.send(message);
+        assert_eq!(bench.heard.pop().unwrap().code, wanted, "{body}");
     }
 }
