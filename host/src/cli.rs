@@ -217,6 +217,12 @@ pub fn main() -> ExitCode {
     end(ended)
 }
 
+/// Whether words make sense as arguments, the program's name left out; if not, why. Nothing is done.
+pub fn understand<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    let understood = Arguments::try_parse_from(std::iter::once("tombolo").chain(words));
+    understood.map(drop).map_err(|refusal| refusal.to_string())
+}
+
 async fn dispatch(command: Command) -> Result<(), Exit> {
     match command {
         Command::Run { file, journal } => service::run(file.config, journal).await,

@@ -31,7 +31,7 @@ use tombolo_core::model::{Failure, ReasonCode, limits};
 use tombolo_core::policy::{Carrier, ConnectPermit, ListenPermit, Permit, RequestPermit, Scheme};
 
 pub use door::{Doorkeeper, Knock};
-pub use dtls::PskTable;
+pub use dtls::{PskTable, rehearse};
 pub use peers::PeerKey;
 pub use slots::Counts;
 pub use tls::{Anchors, TlsClient, TlsError, TlsMaterial, TlsServer};

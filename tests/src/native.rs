@@ -21,6 +21,11 @@ pub fn description<M: Mapper>() -> Description {
     convert::description(M::describe())
 }
 
+/// Actions of the contract's types as the model has them, unchecked.
+pub fn plain(actions: Vec<tombolo_sdk::Action>) -> Vec<Action> {
+    convert::actions(actions)
+}
+
 struct Running<M>(Option<M>);
 
 impl<M: Mapper> Running<M> {

@@ -21,8 +21,8 @@ use tombolo_core::model::{
 use tombolo_core::policy::{Policy, QueueRule};
 use tombolo_core::wire::{lexical, stanza};
 
-pub use house::Names;
-use house::{house, http, node, publish, queue, rules, service};
+pub use house::{Names, house, http, queue, rules};
+use house::{node, publish, service};
 use wire::{Near, Wire};
 
 use crate::pattern::mismatch;

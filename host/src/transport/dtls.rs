@@ -5,6 +5,7 @@
 //! anchor itself, since only the peer's own certificate is handed over.
 
 mod client;
+mod rehearsal;
 mod server;
 mod session;
 
@@ -24,6 +25,7 @@ use tombolo_core::model::limits;
 use super::tls::{self, Anchors, TlsError, TlsMaterial};
 
 pub(super) use client::run as run_client;
+pub use rehearsal::rehearse;
 pub(super) use server::run as run_server;
 
 use session::Session;

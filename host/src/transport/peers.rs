@@ -52,7 +52,7 @@ impl PeerKey {
     }
 
     /// The handle of a peer of this bridge. `proved`: what it has proved to be; another identity at the same address is another peer.
-    pub(super) fn seal(&self, bridge: &str, address: SocketAddr, proved: Option<&str>) -> String {
+    pub fn seal(&self, bridge: &str, address: SocketAddr, proved: Option<&str>) -> String {
         let plain = bytes(address);
         let tag = self.tag(bridge, &plain, proved);
         let mut handle = String::new();
@@ -64,13 +64,13 @@ impl PeerKey {
     }
 
     /// The address behind a handle.
-    pub(super) fn open(&self, bridge: &str, handle: &str, proved: Option<&str>) -> Option<SocketAddr> {
+    pub fn open(&self, bridge: &str, handle: &str, proved: Option<&str>) -> Option<SocketAddr> {
         let (tag, plain) = self.unmask(handle)?;
         (self.tag(bridge, &plain, proved) == tag).then(|| address(&plain)).flatten()
     }
 
     /// What the address would be if the handle were genuine.
-    pub(super) fn guess(&self, handle: &str) -> Option<SocketAddr> {
+    pub fn guess(&self, handle: &str) -> Option<SocketAddr> {
         address(&self.unmask(handle)?.1)
     }
 

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod broker;
 pub mod demo;
 pub mod devices;
+pub mod fuzz;
 pub mod install;
 pub mod place;
 pub mod plugins;

@@ -1,4 +1,4 @@
-//! Behind the cargo aliases: `cargo plugins`, `cargo demo`, `cargo verify`, `cargo bench-runtime`, `cargo bench-peers`.
+//! Behind the cargo aliases: `cargo plugins`, `cargo demo`, `cargo verify`, `cargo fuzz-all`, `cargo bench-runtime`, `cargo bench-peers`.
 //!
 //! Owns the choice of the command and nothing else: each command is a module with one `run`. Stays lean, because every first run of
 //! a newcomer compiles it: the standard library and what makes components.
@@ -8,12 +8,14 @@
 
 use std::process::ExitCode;
 
-use tombolo_dev::{bench, demo, plugins, verify};
+use tombolo_dev::{bench, demo, fuzz, plugins, verify};
 
 const USAGE: &str = "\
 cargo plugins [NAME...]         builds plugins/NAME, or all of them, into target/plugins/NAME.wasm
 cargo demo [-- --once]          the five-minute run
 cargo verify [STAGE...]         the whole gate
+cargo fuzz-all MINUTES [TARGET...] [--seed N]
+                                every fuzz target for its share of the time
 cargo bench-runtime [FILTER]    what a crossing, an instance and a swap cost
 cargo bench-peers [NAME...]     tombolo beside other bridges";
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         "plugins" => plugins::run(rest),
         "demo" => demo::run(rest),
         "verify" => verify::run(rest),
+        "fuzz-all" => fuzz::run(rest),
         "bench-runtime" => bench::runtime(rest),
         "bench-peers" => bench::peers(rest),
         _ => return usage(),

@@ -79,7 +79,7 @@ pub(super) fn publish(names: &Names, how: &[&str]) -> Result<PublishRule, String
 
 /// A queue of two items, from which an item is leased for 30 s, twice; Alice and Bob may push, Alice may pull, and `home` does what it can
 /// where the script says so.
-pub(super) fn queue(names: &Names, name: &str, more: &[&str]) -> Result<QueueRule, String> {
+pub fn queue(names: &Names, name: &str, more: &[&str]) -> Result<QueueRule, String> {
     let (dead, bridges) = match more {
         [] => (None, Vec::new()),
         ["dead", grave] => (Some((*grave).to_owned()), Vec::new()),
@@ -109,7 +109,7 @@ pub(super) fn service(state: &str) -> Service {
 }
 
 /// Alice may everything, Bob may see and read the lamp, Root looks after the service; nobody else may anything.
-pub(super) fn rules(names: &Names) -> Policy {
+pub fn rules(names: &Names) -> Policy {
     let [alice, bob, root] = ["alice", "bob", "root"].map(|who| names.localize(&format!("{who}@example.org")));
     Policy::new(vec![
         Rule::new(&[&alice], May::SEE | May::READ | May::CONTROL, &["home/*"], &["*"]),
@@ -119,7 +119,7 @@ pub(super) fn rules(names: &Names) -> Policy {
 }
 
 /// Alice may read and write below `/heating`, Bob may read what is below `/camera`.
-pub(super) fn http(names: &Names) -> Result<Vec<HttpRule>, String> {
+pub fn http(names: &Names) -> Result<Vec<HttpRule>, String> {
     let rule = |path: &str, target: &str, who: &str, methods: &[&str]| {
         let target = HttpTarget::parse(target)?;
         HttpRule::new(
@@ -137,7 +137,7 @@ pub(super) fn http(names: &Names) -> Result<Vec<HttpRule>, String> {
 }
 
 /// A lamp that is controlled, a thermometer that reports, a meter that has to be asked, in a kitchen.
-pub(super) fn house() -> Vec<Node> {
+pub fn house() -> Vec<Node> {
     let range = Constraint { minimum: Some(0.0), maximum: Some(100.0), ..Constraint::default() };
     let modes = Constraint { members: vec!["auto".into(), "off".into()], ..Constraint::default() };
     let momentary = FieldKinds::MOMENTARY;

@@ -33,9 +33,9 @@ fn zone_seconds(zone: &str) -> Option<i64> {
         _ => 1,
     };
     let digits: String = zone.chars().filter(char::is_ascii_digit).collect();
-    let (hours, minutes) = digits.split_at_checked(2)?;
+    let (hours, minutes) = digits.split_at_checked(2).filter(|_| digits.len() == 4)?;
     let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-    Some(sign * (hours * 3600 + minutes * 60))
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 /// Microseconds of `[-]P[nD][T[nH][nM][nS]]`; years and months have no length.

@@ -34,11 +34,14 @@ impl Url {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_%~".contains(&byte);
         let fits = text.len() <= URL_BYTES_MAX && !authority.is_empty() && authority.bytes().all(is_plain);
-        (fits && host(authority).is_some()).then(|| Self {
-            is_tls,
-            authority: authority.to_ascii_lowercase(),
-            path: clean(&path),
-        })
+        let fits = fits && host(authority).is_some();
+        fits.then(|| Self::of(is_tls, authority.to_ascii_lowercase(), &path)).flatten()
+    }
+
+    /// None: as it is written it is too long, so that nobody could read it again.
+    fn of(is_tls: bool, authority: String, path: &str) -> Option<Self> {
+        let url = Self { is_tls, authority, path: clean(path) };
+        (url.scheme().len() + "://".len() + url.authority.len() + url.path.len() <= URL_BYTES_MAX).then_some(url)
     }
 
     /// Resolves a reference of a document that is at this URL.
@@ -60,7 +63,7 @@ impl Url {
             Some('?') => format!("{own}{reference}"),
             Some(_) => format!("{}/{reference}", own.rsplit_once('/').map_or("", |(folder, _)| folder)),
         };
-        Some(Self { is_tls: self.is_tls, authority: self.authority.clone(), path: clean(&without_dots(&path)) })
+        Self::of(self.is_tls, self.authority.clone(), &without_dots(&path))
     }
 
     const fn scheme(&self) -> &'static str {
@@ -197,6 +200,16 @@ mod tests {
         ] {
             assert_eq!(Url::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_as_it_is_written_is_refused_as_well() {
+        let odd = "ü".repeat(400);
+        assert_eq!(Url::parse(&format!("http://h/{odd}")), None);
+        assert_eq!(Url::parse("http://h/a/b").unwrap().join(&odd), None);
+        let long = Url::parse(&format!("http://h/{}/", "x".repeat(800))).unwrap();
+        assert_eq!(long.join(&"y".repeat(800)), None);
+        assert_eq!(Url::parse(&long.to_string()), Some(long));
     }
 
     #[test]
