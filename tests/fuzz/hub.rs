@@ -57,7 +57,7 @@ impl World {
             let Some(output) = self.hub.poll_output() else { return };
             match output {
                 Output::Stanza { item: Some(item), .. } | Output::Hold { item, .. } => {
-                    self.hub.handle_durable(item, self.now);
+                    self.hub.handle_durable(item.number, self.now);
                 }
                 Output::Keep { item: Some(item), .. } => self.hub.handle_durable(item, self.now),
                 Output::Event { event: Event::Read(read), .. } => {

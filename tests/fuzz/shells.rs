@@ -13,6 +13,7 @@ use tombolo::admin::{self, Status};
 use tombolo::store::Store;
 use tombolo::transport::{Doorkeeper, Knock};
 use tombolo_core::model::bridge::{HttpAnswer, State};
+use tombolo_core::model::custody::{Item, Route};
 use tombolo_core::policy::Door;
 use tombolo_dev::process::free_port;
 
@@ -80,7 +81,9 @@ fn database() -> &'static [u8] {
     DATABASE.get_or_init(|| {
         let place = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(place.path(), mpsc::channel(64).0).unwrap();
-        store.append((1..20).map(|item| (item, format!("<message id='{item}'/>").into_bytes())).collect()).unwrap();
+        let item = |number| Item { number, route: Route::new("home", "event") };
+        let items = (1..20).map(|number| (item(number), format!("<message id='{number}'/>").into_bytes()));
+        store.append(items.collect()).unwrap();
         store.checkpoint("home", State { version: 1, bytes: b"{}".to_vec() });
         store.record("wish/1", Some(b"<subscribe/>".to_vec()), None);
         assert!(store.close());

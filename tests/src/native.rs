@@ -38,14 +38,14 @@ impl<M: Mapper + Send> NativeInstance for Running<M> {
     fn start(&mut self, input: StartInput) -> Result<Vec<Action>, Fault> {
         let (mapper, actions) = M::start(convert::start_input(input)).map_err(Fault::Refused)?;
         self.0 = Some(mapper);
-        Ok(convert::actions(actions.into_vec()))
+        Ok(plain(actions.into_vec()))
     }
 
     fn handle(&mut self, events: Vec<Event>, now: Timestamp) -> Result<Vec<Action>, Fault> {
         let mapper = self.mapper()?;
         let mut out = Actions::with_capacity(events.len());
         events.into_iter().map(convert::event).for_each(|event| mapper.handle(now.0, event, &mut out));
-        Ok(convert::actions(out.into_vec()))
+        Ok(plain(out.into_vec()))
     }
 
     fn carry_over(&mut self) -> Result<State, Fault> {
@@ -55,6 +55,6 @@ impl<M: Mapper + Send> NativeInstance for Running<M> {
     fn stop(&mut self, now: Timestamp) -> Result<Vec<Action>, Fault> {
         let mut out = Actions::new();
         self.mapper()?.stop(now.0, &mut out);
-        Ok(convert::actions(out.into_vec()))
+        Ok(plain(out.into_vec()))
     }
 }
