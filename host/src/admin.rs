@@ -1,8 +1,10 @@
-//! What the running service says of itself: `/live`, `/ready` and `/status`, on a Unix socket in the state directory (for
+//! What the running service says of itself: `/live`, `/ready`, `/status` and `/metrics`, on a Unix socket in the state directory (for
 //! `tombolo status`) and, where the operator wants it, on a TCP listener (for probes).
 //!
 //! Owns the listeners and the shape of [`Status`]. Never decides anything and never changes anything: every route reads.
 //! `/live` is answered here and never waits for the app; the others ask the app and give up after a second.
+
+mod metrics;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -72,6 +74,15 @@ pub struct XmppStatus {
     pub state: String,
     /// Why it is not online.
     pub reason: Option<String>,
+    /// Times that the connection was lost, or could not be made.
+    #[serde(default)]
+    pub disconnects: u64,
+    /// Stanzas received.
+    #[serde(default)]
+    pub received: u64,
+    /// Stored stanzas that the server has acknowledged.
+    #[serde(default)]
+    pub acknowledged: u64,
 }
 
 /// What became of what one bridge handed over for one way; since the state directory was made.
@@ -126,6 +137,9 @@ pub struct BridgeStatus {
     pub hash: Option<String>,
     /// Nodes it declared.
     pub nodes: usize,
+    /// Of these, how many are offline.
+    #[serde(default)]
+    pub offline: usize,
     /// Streams it has open.
     pub connections: usize,
     /// Sockets for datagrams that it has open, and places where it listens.
@@ -147,9 +161,43 @@ pub struct BridgeStatus {
     pub restarts: u32,
     /// Events that wait for it.
     pub mailbox: usize,
+    /// What it may not exceed.
+    #[serde(default)]
+    pub limits: LimitStatus,
+    /// What calls into its mapper have cost since it was started.
+    #[serde(default)]
+    pub calls: CallStatus,
     /// Whose things it is shown.
     #[serde(default)]
     pub mirrored: Vec<MirrorStatus>,
+}
+
+/// What a bridge may not exceed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    /// Memory of an instance of its mapper, in bytes.
+    pub memory_bytes: usize,
+    /// How long one call into it may take, in milliseconds.
+    pub deadline_ms: u64,
+    /// Events that may wait for it; then their sources wait.
+    pub mailbox_events: usize,
+}
+
+/// Calls into a mapper.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStatus {
+    /// How many.
+    pub calls: u64,
+    /// Of these, how many ended in a fault.
+    pub faults: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Actions that came back.
+    pub actions: u64,
+    /// Time within them, in microseconds.
+    pub busy_us: u64,
+    /// How many lasted up to so many microseconds, and longer than the class before; none: longer than all.
+    pub lasted: Vec<(Option<u64>, u64)>,
 }
 
 /// Somebody whose things a bridge is shown, at one instant.
@@ -242,10 +290,14 @@ async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<By
             _ => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         },
         "/" | "/status" => match status(&ask).await {
-            Some(status) => json(&status),
+            Some(status) => body("application/json", serde_json::to_vec(&status).unwrap_or_default()),
             None => text(StatusCode::SERVICE_UNAVAILABLE, "the service is busy\n"),
         },
-        _ => text(StatusCode::NOT_FOUND, "there are /live, /ready and /status\n"),
+        "/metrics" => match status(&ask).await {
+            Some(status) => body(metrics::CONTENT_TYPE, metrics::text(status).into_bytes()),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the service is busy\n"),
+        },
+        _ => text(StatusCode::NOT_FOUND, "there are /live, /ready, /status and /metrics\n"),
     })
 }
 
@@ -261,12 +313,9 @@ fn text(code: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn json(status: &Status) -> Response<Full<Bytes>> {
-    let body = serde_json::to_vec(status).unwrap_or_default();
+fn body(kind: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     response
 }
 

@@ -142,7 +142,8 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (xmpp_sender, xmpp) = mpsc::channel(WAITING_INPUTS_MAX);
     let (local, way) = connect(&config).await?;
     let server = local.as_ref().map(|local| local.address().to_string());
-    let xmpp_status = XmppStatus { jid: way.address().to_string(), server, state: "connecting".into(), reason: None };
+    let jid = way.address().to_string();
+    let xmpp_status = XmppStatus { jid, server, state: "connecting".into(), ..XmppStatus::default() };
     let Contents { items, checkpoints, records, next_item, .. } = contents;
     let mut app = App {
         hub: Hub::new(HubConfig {
@@ -325,8 +326,14 @@ impl App {
 
     fn handle_session(&mut self, event: SessionEvent) {
         match event {
-            SessionEvent::Stanza(stanza) => self.hub.handle_stanza(&stanza, now()),
-            SessionEvent::Acknowledged(items) => self.outbox.acknowledged(&items),
+            SessionEvent::Stanza(stanza) => {
+                self.xmpp.received += 1;
+                self.hub.handle_stanza(&stanza, now());
+            }
+            SessionEvent::Acknowledged(items) => {
+                self.xmpp.acknowledged += items.len() as u64;
+                self.outbox.acknowledged(&items);
+            }
             SessionEvent::Online { me, resumed } => {
                 tracing::info!(resumed, "xmpp online");
                 self.xmpp.jid = me.to_string();
@@ -340,6 +347,7 @@ impl App {
             }
             SessionEvent::Offline { reason, retry_in } => {
                 tracing::warn!(reason, retry_in_ms = millis(retry_in), "xmpp offline");
+                self.xmpp.disconnects += 1;
                 self.xmpp_is("connecting", Some(reason));
             }
             SessionEvent::AuthenticationFailed { reason, retry_in } => {

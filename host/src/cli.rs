@@ -4,6 +4,7 @@
 //! `sysexits.h` that operator scripts rely on.
 
 mod client;
+mod log;
 mod plugin;
 mod service;
 

@@ -50,7 +50,7 @@ pub use orders::Manage;
 pub use output::Output;
 pub use publish::{How, Promise, Rule as PublishRule};
 pub use rooms::RoomRule;
-pub use things::{BridgeThings, QueueThings, ThingSummary, Things};
+pub use things::{BridgeThings, QueueThings, Things};
 
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;

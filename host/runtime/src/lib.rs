@@ -19,4 +19,7 @@ pub use engine::{Engine, EngineError};
 pub use package::{Package, PackageError};
 pub use program::{Calling, Fault, Instance, InstanceLimits, Native, NativeInstance, Program};
 pub use replay::{ReplayError, Replayed, replay};
-pub use supervisor::{Bridge, BridgeOutput, BridgeSettings, Clock, CommandRefused, Output, spawn, system_clock};
+pub use supervisor::{
+    Bridge, BridgeOutput, BridgeSettings, CALL_CLASSES_US, CallCounts, Clock, CommandRefused, Output, spawn,
+    system_clock,
+};

@@ -3,6 +3,7 @@
 //! Waits uphill only: the task awaits whoever receives its output; transports may await its mailbox; the app only tries.
 
 mod actor;
+mod calls;
 mod ledger;
 mod log;
 mod restarts;
@@ -17,6 +18,9 @@ use tombolo_core::model::bridge::{Granted, State, Why};
 use tombolo_core::model::{Action, Event, Secret, Timestamp, limits};
 
 use crate::program::{InstanceLimits, Program};
+
+use calls::Calls;
+pub use calls::{CALL_CLASSES_US, CallCounts};
 
 /// Commands that may wait for one bridge: an operator's hand is slower than a call.
 const COMMANDS_MAX: usize = 16;
@@ -126,6 +130,7 @@ pub struct Bridge {
     mailbox: mpsc::Sender<Event>,
     commands: mpsc::Sender<Command>,
     stopping: Arc<Notify>,
+    calls: Arc<Calls>,
 }
 
 impl Bridge {
@@ -156,6 +161,11 @@ impl Bridge {
         self.commands.try_send(Command::Checkpoint).map_err(|_| CommandRefused)
     }
 
+    /// What calls into its mapper have cost so far.
+    pub fn calls(&self) -> CallCounts {
+        self.calls.counts()
+    }
+
     /// Takes the bridge away. Answered by [`Output::Stopped`], after the mapper's last words.
     pub fn stop(&self) {
         self.stopping.notify_one();
@@ -173,7 +183,9 @@ pub fn spawn(
     let (mailbox, events) = mpsc::channel(limits::MAILBOX_EVENTS_MAX);
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let stopping = Arc::new(Notify::new());
-    let doors = actor::Doors { events, commands: inbox, stopping: Arc::clone(&stopping), out };
+    let calls = Arc::new(Calls::default());
+    let doors =
+        actor::Doors { events, commands: inbox, stopping: Arc::clone(&stopping), out, calls: Arc::clone(&calls) };
     tokio::spawn(actor::run(Arc::clone(&name), settings, program, doors, clock));
-    Bridge { name, mailbox, commands, stopping }
+    Bridge { name, mailbox, commands, stopping, calls }
 }

@@ -2,9 +2,14 @@
 
 use super::App;
 use super::actions::short;
-use crate::admin::{BridgeStatus, CustodyStatus, MirrorStatus, PluginStatus, QueueStatus, Status};
+use super::bridges::Slot;
+use crate::admin::{
+    BridgeStatus, CallStatus, CustodyStatus, LimitStatus, MirrorStatus, PluginStatus, QueueStatus, Status,
+};
 use tombolo_core::hub::{MirroredThings, QueueThings};
 use tombolo_core::model::custody::{Account, Route};
+use tombolo_core::model::limits;
+use tombolo_runtime::{CALL_CLASSES_US, CallCounts};
 
 impl App {
     pub(super) fn status(&self) -> Status {
@@ -12,6 +17,7 @@ impl App {
         let counts = self.transport.counts();
         let bridges =
             self.bridges.iter().map(|(name, slot)| (name, slot, counts.get(name).copied().unwrap_or_default()));
+        let of = |name: &str| things.bridges.iter().find(|bridge| bridge.name == *name);
         let bridges = bridges.map(|(name, slot, counts)| BridgeStatus {
             name: name.clone(),
             plugin: slot.config.plugin.clone(),
@@ -19,7 +25,8 @@ impl App {
             reason: slot.reason.clone(),
             version: slot.running.as_ref().map(|running| running.version.clone()),
             hash: slot.running.as_ref().map(|running| short(&running.hash).to_owned()),
-            nodes: things.bridges.iter().find(|bridge| bridge.name == *name).map_or(0, |bridge| bridge.nodes.len()),
+            nodes: of(name).map_or(0, |bridge| bridge.nodes),
+            offline: of(name).map_or(0, |bridge| bridge.offline),
             connections: counts.open,
             sockets: counts.sockets,
             peers: counts.peers,
@@ -29,6 +36,8 @@ impl App {
             restarts: slot.restarts,
             mirrored: self.hub.mirrored(name).into_iter().map(mirrored).collect(),
             mailbox: slot.running.as_ref().map_or(0, super::bridges::Running::waiting),
+            limits: limits_of(slot),
+            calls: slot.running.as_ref().map(|running| calls(&running.bridge.calls())).unwrap_or_default(),
         });
         let plugins = self.catalog.iter().map(|(name, plugin)| PluginStatus {
             name: name.clone(),
@@ -66,6 +75,27 @@ fn custody(route: &Route, account: &Account) -> CustodyStatus {
         dead: account.dead,
         waiting: account.waiting,
         balances: account.balances(),
+    }
+}
+
+fn limits_of(slot: &Slot) -> LimitStatus {
+    let limits = super::suits::limits(&slot.config);
+    LimitStatus {
+        memory_bytes: limits.memory_bytes,
+        deadline_ms: super::millis(limits.deadline),
+        mailbox_events: limits::MAILBOX_EVENTS_MAX,
+    }
+}
+
+fn calls(counts: &CallCounts) -> CallStatus {
+    let ends = CALL_CLASSES_US.iter().copied().map(Some).chain([None]);
+    CallStatus {
+        calls: counts.calls,
+        faults: counts.faults,
+        events: counts.events,
+        actions: counts.actions,
+        busy_us: counts.busy_us,
+        lasted: ends.zip(counts.classes).collect(),
     }
 }
 

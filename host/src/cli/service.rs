@@ -2,16 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tracing_subscriber::EnvFilter;
-
-use super::{Exit, note, say};
+use super::{Exit, log, note, say};
 use crate::admin::{self, CustodyStatus, Status};
 use crate::app::{self, AppError};
 use crate::check;
 use crate::config::Config;
-
-/// What is logged unless TOMBOLO_LOG says otherwise; the libraries' own trouble is reported by us.
-const LOG_FILTER: &str = "info,tokio_xmpp=error,wasmtime=warn,hickory_resolver=error,hickory_proto=error";
 
 impl From<AppError> for Exit {
     fn from(error: AppError) -> Self {
@@ -28,22 +23,12 @@ impl From<AppError> for Exit {
 
 /// Runs the service.
 pub(super) async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), Exit> {
-    log_to_stderr();
+    log::begin();
     if let Some(directory) = &journal {
         std::fs::create_dir_all(directory)
             .map_err(|error| Exit::Usage(format!("--journal {}: {error}", directory.display())))?;
     }
     Ok(app::run(file, journal).await?)
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("TOMBOLO_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    match std::env::var("TOMBOLO_LOG_FORMAT").as_deref() {
-        Ok("json") => log.json().flatten_event(true).init(),
-        _ => log.with_ansi(is_terminal).init(),
-    }
 }
 
 /// Checks everything that can be checked without touching anything.
@@ -104,6 +89,17 @@ fn print(status: &Status) {
             say(format_args!(
                 "          {} sockets, {} peers with DTLS, {} datagrams lost, {} HTTP requests out, {} in",
                 bridge.sockets, bridge.peers, bridge.lost_datagrams, bridge.requests_out, bridge.requests_in
+            ));
+        }
+        let (limits, calls) = (&bridge.limits, &bridge.calls);
+        if calls.calls > 0 {
+            say(format_args!(
+                "          {} calls, {} us each; at most {} MB, {} ms a call, {} events waiting",
+                calls.calls,
+                calls.busy_us / calls.calls,
+                limits.memory_bytes / 1_000_000,
+                limits.deadline_ms,
+                limits.mailbox_events
             ));
         }
         if let Some(reason) = &bridge.reason {

@@ -1,8 +1,7 @@
 //! What there is behind us, as people are told. Reads everything, changes nothing.
 
 use super::Hub;
-use super::registry::{Entry, NodeKey};
-use crate::model::{NodeState, Timestamp};
+use crate::model::NodeState;
 
 /// What there is behind us, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,25 +52,10 @@ pub struct BridgeThings {
     pub name: String,
     /// For people.
     pub label: String,
-    /// By id.
-    pub nodes: Vec<ThingSummary>,
-}
-
-/// One node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ThingSummary {
-    /// The node's id.
-    pub id: String,
-    /// For people.
-    pub label: String,
-    /// Its health.
-    pub state: NodeState,
-    /// How many fields it declares.
-    pub fields: usize,
-    /// The newest reading's instant.
-    pub last: Option<Timestamp>,
-    /// How many subscriptions want it.
-    pub subscriptions: usize,
+    /// How many it declared.
+    pub nodes: usize,
+    /// Of these, how many are offline.
+    pub offline: usize,
 }
 
 impl Hub {
@@ -80,7 +64,8 @@ impl Hub {
         let bridges = self.registry.sources().map(|(name, source)| BridgeThings {
             name: name.to_string(),
             label: source.label.clone(),
-            nodes: self.registry.nodes_of(name).map(|(key, entry)| self.summary(key, entry)).collect(),
+            nodes: self.registry.nodes_of(name).count(),
+            offline: self.registry.nodes_of(name).filter(|(_, entry)| entry.node.state == NodeState::Offline).count(),
         });
         let (publications, given_up) = self.publisher.counts();
         Things {
@@ -97,17 +82,6 @@ impl Hub {
             receipts: self.receipts.len(),
             queues: self.queue_things(),
             held: self.held.len(),
-        }
-    }
-
-    fn summary(&self, key: NodeKey, entry: &Entry) -> ThingSummary {
-        ThingSummary {
-            id: entry.node.id.clone(),
-            label: entry.node.label.clone(),
-            state: entry.node.state,
-            fields: entry.node.fields.len(),
-            last: entry.reported,
-            subscriptions: self.subscriptions.of_node(key),
         }
     }
 }

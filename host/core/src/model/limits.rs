@@ -102,7 +102,7 @@ pub const RESTARTS_MAX: u32 = 5;
 pub const RESTART_WINDOW_MS: u64 = 60_000;
 /// Bytes of one log line of a mapper.
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
-/// Log lines of one bridge in a second.
+/// Log lines of one bridge in a second, and of one place in the host's code.
 pub const LOG_LINES_PER_SECOND_MAX: u32 = 20;
 
 /// Nodes of one bridge.

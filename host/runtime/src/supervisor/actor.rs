@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use tombolo_core::model::bridge::{Granted, StartInput, State, Why};
 use tombolo_core::model::{Action, Event, Timestamp, limits};
 
+use super::calls::Calls;
 use super::ledger::Ledger;
 use super::log::Log;
 use super::restarts::{Restarts, Verdict};
@@ -28,6 +29,7 @@ pub(super) struct Doors {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) stopping: Arc<Notify>,
     pub(super) out: mpsc::Sender<BridgeOutput>,
+    pub(super) calls: Arc<Calls>,
 }
 
 pub(super) async fn run(
@@ -207,7 +209,9 @@ impl Actor {
         let now = self.now();
         self.ledger.delivered(&events);
         let line = self.journal.is_some().then(|| Line::handle(events.clone(), now));
+        let (count, began) = (events.len(), WallInstant::now());
         let answer = instance.handle(events, now).await;
+        self.doors.calls.ended(count, answer.as_ref().ok().map(Vec::len), began.elapsed());
         self.record(line.map(|line| line.answer(&answer))).await;
         let actions = self.see_to(answer?, called)?;
         self.tell_actions(actions).await;
