@@ -38,7 +38,7 @@ const fn stage(name: &'static str, minutes: u64, work: Work) -> Stage {
 
 /// In order of what a reader wants to know first, as far as builds allow. The same selection of packages everywhere, so that cargo
 /// unifies features once and builds each dependency once.
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     stage("install", 10, Work::Install),
     stage("format", 2, Work::Cargo(&["fmt", "--all", "--check"])),
     stage("clippy", 20, Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
@@ -50,6 +50,7 @@ const STAGES: [Stage; 9] = [
         12,
         Work::Tests(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--test", "fast"]),
     ),
+    stage("simulation", 4, Work::Tests(&["test", "--workspace", "--test", "sim"])),
     stage("end to end", 15, Work::Tests(&["test", "--workspace", "--no-fail-fast", "--test", "e2e"])),
     stage("demo", 6, Work::Cargo(&["demo", "--", "--once"])),
 ];

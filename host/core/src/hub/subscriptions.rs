@@ -156,15 +156,13 @@ impl Hub {
         }
         let promised = is_durable.then(|| self.routes.of(&entry.bridge, custody::EVENT));
         let (away, present): (Vec<Notice>, Vec<Notice>) = notices.into_iter().partition(|notice| notice.is_away);
-        let mut items = Vec::new();
-        let mut served: BTreeSet<BareJid> = BTreeSet::new();
-        for notice in &present {
-            items.extend(self.send_notice(notice, promised.as_ref()));
-            served.extend(is_durable.then(|| notice.caller.bare()));
-        }
-        for (notice, route) in away.iter().zip(promised.iter().cycle()) {
-            if served.insert(notice.caller.bare()) {
-                items.extend(self.hold_notice(notice, route.bridge(), now));
+        let mut items: Vec<u64> =
+            present.iter().flat_map(|notice| self.send_notice(notice, promised.as_ref())).collect();
+        let mut served = present;
+        for (notice, route) in away.into_iter().zip(promised.iter().cycle()) {
+            if !served.iter().any(|other| other.has_all_of(&notice)) {
+                items.extend(self.hold_notice(&notice, route.bridge(), now));
+                served.push(notice);
             }
         }
         items

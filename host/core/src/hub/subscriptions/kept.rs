@@ -130,10 +130,15 @@ impl Hub {
         subscription.arm(number, key, &mut self.timers);
         self.subscriptions.nodes.entry(key).or_default().insert(number);
         self.subscriptions.pairs += 1;
+        // From here on it is as if it had been asked for now: what is ended later must not begin again when the node is declared anew.
+        if is_itself {
+            self.wait_no_more_for(number, name);
+        }
     }
 
     /// Whether a waiting wish gets the node; a newer one of the same subscriber comes first.
-    fn readable_for(&mut self, number: u64, key: NodeKey, (at, name): &Waited, is_itself: bool) -> Option<Readable> {
+    fn readable_for(&mut self, number: u64, key: NodeKey, waited: &Waited, is_itself: bool) -> Option<Readable> {
+        let (at, name) = waited;
         let subscription = self.subscriptions.live.get(&number)?;
         let entry = self.registry.get(key).filter(|entry| !entry.node.fields.is_empty())?;
         let permit = self.config.policy.of(&subscription.caller.bare()).read(&entry.name).ok()?;
@@ -157,6 +162,10 @@ impl Hub {
                 continue;
             };
             if theirs.record > record {
+                if is_itself {
+                    self.wait_no_more_for(number, waited);
+                    self.end_if_empty(number);
+                }
                 return None;
             }
             self.end_target(other, key);
@@ -169,11 +178,18 @@ impl Hub {
     pub(in crate::hub) fn wait_no_more(&mut self, number: u64) {
         let Some(subscription) = self.subscriptions.live.get_mut(&number) else { return };
         for name in std::mem::take(&mut subscription.waiting) {
-            if let Some(numbers) = self.subscriptions.waiting.get_mut(&name) {
-                numbers.remove(&number);
-                if numbers.is_empty() {
-                    self.subscriptions.waiting.remove(&name);
-                }
+            self.wait_no_more_for(number, &name);
+        }
+    }
+
+    fn wait_no_more_for(&mut self, number: u64, name: &Waited) {
+        if let Some(subscription) = self.subscriptions.live.get_mut(&number) {
+            subscription.waiting.retain(|one| one != name);
+        }
+        if let Some(numbers) = self.subscriptions.waiting.get_mut(name) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.subscriptions.waiting.remove(name);
             }
         }
     }

@@ -76,6 +76,17 @@ pub(super) struct Notice {
     pub(super) is_away: bool,
 }
 
+impl Notice {
+    /// Whether the same account has everything of the other with this one.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        let is_here = |at: Timestamp, field: &FieldValue| {
+            self.readings.iter().any(|one| one.at == at && one.fields.iter().any(|own| own.name == field.name))
+        };
+        let mut fields = other.readings.iter().flat_map(|one| one.fields.iter().map(|field| (one.at, field)));
+        self.caller.bare() == other.caller.bare() && fields.all(|(at, field)| is_here(at, field))
+    }
+}
+
 fn plus_us(at: Timestamp, us: u64) -> Timestamp {
     Timestamp(at.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
 }

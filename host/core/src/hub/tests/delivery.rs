@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::hub::Output;
-use crate::model::{Action, FullJid, limits};
+use crate::model::{Action, FullJid, Value, limits};
 use crate::policy::Policy;
 use crate::wire::stanza::{self, StanzaFault};
 
@@ -313,4 +313,30 @@ fn a_message_that_never_needed_to_be_durable_and_comes_back_is_asked_for_and_no_
     let fault = StanzaFault::service_unavailable();
     assert_eq!(bounce(&mut world, ALICE, "t7f", "cancel", fault.condition.as_str()), ["recall 127"]);
     assert!(!matches!(world.hub.poll_output(), Some(Output::Hold { .. })));
+}
+
+#[test]
+fn a_client_that_wants_some_changes_only_does_not_have_what_another_of_the_account_is_owed() {
+    let mut world = subscribed();
+    let rule = format!("{ND}<f n='uptime' by='1'/>");
+    world.set(TABLET, &wish("s2", &rule));
+    presence(&mut world, ALICE, "type='unavailable'");
+    let both = vec![sample(0, decimal("25.00")), sample(1, Value::Int32(5000))];
+    let out = world.report("home", 1, both, None, Some(1));
+    assert!(
+        out.iter().any(|one| one.starts_with("hold ")),
+        "the temperature is not among what the tablet gets: {out:?}"
+    );
+}
+
+#[test]
+fn a_wish_that_was_replaced_after_a_restart_does_not_begin_again_when_its_node_is_declared_anew() {
+    let mut world = restarted(subscribed());
+    online(&mut world, "");
+    declare(&mut world);
+    world.set(ALICE, &wish("s2", ND));
+    world.set(ALICE, "<unsubscribe xmlns='urn:nf:iot:events:1.0' id='s2'/>");
+    declare(&mut world);
+    assert!(world.temperature("26.00").is_empty());
+    assert_eq!(world.hub.things().subscriptions, 0);
 }
