@@ -198,7 +198,8 @@ pub(crate) fn door(bytes: &[u8]) {
     let is_admitted = door.admit(&headers).is_ok() && door.allows(method);
     if let Some(resource) = door.resource(target) {
         assert!(resource.starts_with("/api/") || resource == "/api", "{resource:?}");
-        assert!(!resource.split(['/', '?']).any(|part| part == ".."), "{resource:?}");
+        let path = resource.split('?').next().unwrap();
+        assert!(!path.split('/').any(|part| part == ".."), "{resource:?}");
     }
     if is_admitted {
         let mut world = World::new(BTreeMap::new());

@@ -37,8 +37,18 @@ pub(crate) fn config(bytes: &[u8]) {
     let file = directory.path().join("tombolo.toml");
     std::fs::write(&file, bytes).unwrap();
     if let Err(error) = Config::load(&file) {
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(!has_only_secrets(bytes) || !error.to_string().contains("hunter2"), "{error}");
     }
+}
+
+/// Whether the word that stands for secrets stands only where secrets do: elsewhere a complaint may well name it.
+fn has_only_secrets(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let before: Vec<&str> = text.split("hunter2").collect();
+    let is_secret = |text: &&str| {
+        ["password", "alice", "lamp", "\"urn:dev:1\""].iter().any(|key| text.ends_with(&format!("{key} = \"")))
+    };
+    before.split_last().is_some_and(|(_, before)| before.iter().all(is_secret))
 }
 
 pub(crate) fn component(bytes: &[u8]) {
