@@ -239,7 +239,7 @@ impl World {
             }
         }
         for item in items {
-            self.hub.handle_durable(item, self.now);
+            self.hub.handle_durable(item.number, self.now);
         }
         let stored = self.drain();
         assert!(matches!(&stored[..], [Output::Event { event: Event::Stored(_), .. }]));
