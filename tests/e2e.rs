@@ -16,6 +16,8 @@ mod conventions;
 mod dialogues;
 #[path = "e2e/doors.rs"]
 mod doors;
+#[path = "e2e/faults.rs"]
+mod faults;
 #[path = "e2e/federation.rs"]
 mod federation;
 #[path = "e2e/flood.rs"]

@@ -17,9 +17,9 @@ const SWAPS: u32 = 2;
 /// Compiling comes first, on the cores that the load leaves.
 const SWAPPED_WITHIN: Duration = Duration::from_secs(90);
 /// For what is still on its way after the last message, on two cores without optimisation.
-const ARRIVED_WITHIN: Duration = Duration::from_secs(180);
+pub(crate) const ARRIVED_WITHIN: Duration = Duration::from_secs(180);
 
-fn counts(stanza: &str) -> Vec<u32> {
+pub(crate) fn counts(stanza: &str) -> Vec<u32> {
     values_in(stanza, "load", "Count").iter().filter_map(|value| value.parse().ok()).collect()
 }
 
@@ -35,7 +35,7 @@ fn a_swap_under_load_loses_nothing_doubles_nothing_and_keeps_the_connection() {
     assert!(alice.exchange("s1", &subscribe).unwrap().contains("accepted"));
 
     let mark = alice.mark();
-    let device = Device::start(&world);
+    let device = Device::start(&world, PER_SECOND);
     let swaps = swap_under_load(&world, &service, &device);
     let last = device.finish();
     alice
@@ -60,14 +60,15 @@ fn a_swap_under_load_loses_nothing_doubles_nothing_and_keeps_the_connection() {
 }
 
 /// Counts at a fixed pace until it is told to finish.
-struct Device {
+pub(crate) struct Device {
+    per_second: u32,
     published: Arc<AtomicU32>,
     until: Arc<AtomicU32>,
     thread: std::thread::JoinHandle<u32>,
 }
 
 impl Device {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World, per_second: u32) -> Self {
         let mut publisher = world.broker.publisher("load/counter", false).unwrap();
         let (published, until) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(u32::MAX)));
         let (count, last) = (published.clone(), until.clone());
@@ -75,7 +76,7 @@ impl Device {
             let begin = Instant::now();
             while count.load(Ordering::Relaxed) < last.load(Ordering::Relaxed) {
                 let number = count.fetch_add(1, Ordering::Relaxed) + 1;
-                let due = begin + Duration::from_secs(1) / PER_SECOND * number;
+                let due = begin + Duration::from_secs(1) / per_second * number;
                 // A device's pace, not a wait for something to happen.
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 publisher.write_line(&number.to_string()).unwrap();
@@ -84,18 +85,18 @@ impl Device {
             publisher.wait(ARRIVED_WITHIN).expect("the broker takes everything");
             count.load(Ordering::Relaxed)
         });
-        Self { published, until, thread }
+        Self { per_second, published, until, thread }
     }
 
-    fn wait_for_more(&self, count: u32) {
+    pub(crate) fn wait_for_more(&self, count: u32) {
         let target = self.published.load(Ordering::Relaxed) + count;
         while self.published.load(Ordering::Relaxed) < target {
-            std::thread::sleep(Duration::from_secs(1) / PER_SECOND);
+            std::thread::sleep(Duration::from_secs(1) / self.per_second);
         }
     }
 
     /// Gives the last number.
-    fn finish(self) -> u32 {
+    pub(crate) fn finish(self) -> u32 {
         self.until.store(self.published.load(Ordering::Relaxed) + AROUND, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

@@ -86,6 +86,11 @@ impl Prosody {
         Ok(Self { port, direct_port, component_port, ca, process, scratch })
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Kills it as a crash would.
     pub fn kill(&mut self) {
         self.process.kill();
