@@ -30,6 +30,8 @@ mod heard;
 mod hostile;
 #[path = "e2e/http.rs"]
 mod http;
+#[path = "e2e/killed.rs"]
+mod killed;
 #[path = "e2e/local.rs"]
 mod local;
 #[path = "e2e/lwm2m.rs"]

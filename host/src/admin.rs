@@ -1,10 +1,12 @@
 //! What the running service says of itself: `/live`, `/ready`, `/status` and `/metrics`, on a Unix socket in the state directory (for
 //! `tombolo status`) and, where the operator wants it, on a TCP listener (for probes).
 //!
-//! Owns the listeners and the shape of [`Status`]. Never decides anything and never changes anything: every route reads.
+//! Owns the listeners and the shape of [`Status`]. Never decides anything, and over TCP never changes anything: every route reads. What only
+//! the operator may see or do is in [`operator`], over the Unix socket alone.
 //! `/live` is answered here and never waits for the app; the others ask the app and give up after a second.
 
 mod metrics;
+mod operator;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
+
+pub use operator::{DeadItem, Explained, Order, Orders, Step, dead, drop_dead, explain, replay};
 
 /// How long a probe waits for the app, and a client for the service.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -242,13 +246,13 @@ pub fn socket_path(state: &Path) -> PathBuf {
 }
 
 /// Serves on the Unix socket of a state directory. A socket file left by a dead service is replaced.
-pub fn serve_unix(state: &Path, ask: Ask) -> std::io::Result<()> {
+pub fn serve_unix(state: &Path, ask: Ask, orders: Orders) -> std::io::Result<()> {
     let path = socket_path(state);
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, ask.clone()));
+            tokio::spawn(serve(stream, ask.clone(), Some(orders.clone())));
         }
     });
     Ok(())
@@ -260,14 +264,14 @@ pub async fn serve_tcp(address: SocketAddr, ask: Ask) -> std::io::Result<SocketA
     let bound = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, ask.clone()));
+            tokio::spawn(serve(stream, ask.clone(), None));
         }
     });
     Ok(bound)
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: Ask) {
-    let answer = service_fn(move |request| answer(request, ask.clone()));
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: Ask, orders: Option<Orders>) {
+    let answer = service_fn(move |request| answer(request, ask.clone(), orders.clone()));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(ANSWER_WITHIN)
@@ -279,7 +283,16 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask
     }
 }
 
-async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    ask: Ask,
+    orders: Option<Orders>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if let Some(orders) = orders
+        && let Some(answered) = operator::answer(&orders, request.method(), request.uri().path()).await
+    {
+        return Ok(answered);
+    }
     if request.method() != Method::GET {
         return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"));
     }
@@ -321,16 +334,23 @@ fn body(kind: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
 
 /// Asks the service that runs over this state directory.
 pub async fn ask(state: &Path) -> std::io::Result<Status> {
+    serde_json::from_slice(&exchange(state, "GET", "/status").await?).map_err(std::io::Error::other)
+}
+
+/// One request over the Unix socket; gives the body of its answer.
+async fn exchange(state: &Path, method: &str, path: &str) -> std::io::Result<Vec<u8>> {
     let exchange = async {
         let mut stream = UnixStream::connect(socket_path(state)).await?;
-        stream.write_all(b"GET /status HTTP/1.1\r\nhost: tombolo\r\nconnection: close\r\n\r\n").await?;
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: tombolo\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(STATUS_BYTES_MAX).read_to_end(&mut answer).await?;
         if !answer.starts_with(b"HTTP/1.1 200") {
             return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it is too busy to answer"));
         }
-        let body = answer.windows(4).position(|window| window == b"\r\n\r\n").and_then(|at| answer.get(at + 4..));
-        serde_json::from_slice(body.unwrap_or_default()).map_err(std::io::Error::other)
+        let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| answer.split_off(at + 4));
+        Ok(body.unwrap_or_default())
     };
     match tokio::time::timeout(ANSWER_WITHIN * 2, exchange).await {
         Ok(answered) => answered,
@@ -364,7 +384,7 @@ mod tests {
     async fn status_comes_back_over_the_socket() {
         let directory = tempfile::tempdir().unwrap();
         let status = Status { version: "1".into(), outbox: 3, ..Status::default() };
-        serve_unix(directory.path(), scripted(status.clone())).unwrap();
+        serve_unix(directory.path(), scripted(status.clone()), mpsc::channel(1).0).unwrap();
         assert_eq!(ask(directory.path()).await.unwrap(), status);
     }
 
@@ -374,6 +394,9 @@ mod tests {
         assert!(get(address, "/live").await.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/ready").await.starts_with("HTTP/1.1 503"));
         assert!(get(address, "/secrets").await.starts_with("HTTP/1.1 404"));
+        for operators in ["/dead", "/dead/1", "/explain/6162"] {
+            assert!(get(address, operators).await.starts_with("HTTP/1.1 404"), "only over the Unix socket");
+        }
     }
 
     #[tokio::test]

@@ -13,12 +13,13 @@ mod bridges;
 mod catalog;
 mod changes;
 mod http;
+mod operator;
 mod outbox;
 mod report;
 mod suits;
 mod wishes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,10 +27,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::hub::{Hub, HubConfig, Output, Wish};
 use tombolo_core::model::bridge::State;
+use tombolo_core::model::custody::End;
 use tombolo_core::model::{Event, Failure, ReasonCode, Timestamp};
 use tombolo_runtime::{BridgeOutput, Engine};
 
-use crate::admin::{self, Status, XmppStatus};
+use crate::admin::{self, Order, Status, XmppStatus};
 use crate::config::{Config, ConfigError, Xmpp};
 use crate::reload::{self, Change, WatchError};
 use crate::store::{Contents, Store, StoreError, StoreEvent};
@@ -41,6 +43,7 @@ use bridges::Bridges;
 use catalog::{Catalog, Loaded};
 use changes::Reloaded;
 use http::{Doors, Fetched};
+use operator::Exhumed;
 use outbox::Outbox;
 pub(crate) use suits::{complaints, endpoint_example, trial, unlikely};
 
@@ -94,6 +97,9 @@ struct App {
     reloaded: mpsc::Sender<Reloaded>,
     /// Where answers of HTTP endpoints are told.
     fetched: mpsc::Sender<Fetched>,
+    /// Where what was set aside is told, read again; and what of it was replayed or dropped lately.
+    exhumed: mpsc::Sender<Exhumed>,
+    unburied: BTreeSet<u64>,
     /// Where HTTP clients of the island come in.
     doors: Doors,
     /// Wishes that are granted once the configuration was read.
@@ -114,6 +120,8 @@ struct Inputs {
     fetched: mpsc::Receiver<Fetched>,
     knocks: mpsc::Receiver<Knock>,
     asked: mpsc::Receiver<oneshot::Sender<Status>>,
+    orders: mpsc::Receiver<Order>,
+    exhumed: mpsc::Receiver<Exhumed>,
 }
 
 /// Runs the service until it is told to end.
@@ -132,7 +140,9 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     let (changes_sender, changes) = mpsc::channel(WAITING_INPUTS_MAX);
     let watcher = reload::watch(&config.plugins, &config.file, changes_sender)?;
     let (ask, asked) = mpsc::channel(16);
-    admin::serve_unix(&config.state, ask.clone()).map_err(AppError::Admin)?;
+    let (order, orders) = mpsc::channel(16);
+    let (exhumed_sender, exhumed) = mpsc::channel(16);
+    admin::serve_unix(&config.state, ask.clone(), order).map_err(AppError::Admin)?;
     if let Some(admin) = &config.admin {
         let address = admin::serve_tcp(admin.listen, ask).await.map_err(AppError::Admin)?;
         tracing::info!(%address, "admin listener");
@@ -174,6 +184,8 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         reloads: 0,
         reloaded: reloaded_sender,
         fetched: fetched_sender,
+        exhumed: exhumed_sender,
+        unburied: BTreeSet::new(),
         doors: Doors::new(knocks_sender),
         reload_wishes: Vec::new(),
         refused_configuration: None,
@@ -185,7 +197,8 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
     app.keep_doors();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), bridges = app.config.bridges.len(), "started");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let mut inputs = Inputs { xmpp, stored, bridges, changes, loaded, reloaded, fetched, knocks, asked };
+    let mut inputs =
+        Inputs { xmpp, stored, bridges, changes, loaded, reloaded, fetched, knocks, asked, orders, exhumed };
     app.serve(&mut inputs).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.drain(&mut inputs).await;
@@ -252,6 +265,8 @@ impl App {
                 Some(fetched) = inputs.fetched.recv() => self.handle_fetched(fetched),
                 Some(loaded) = inputs.loaded.recv() => self.handle_loaded(loaded),
                 Some(knock) = inputs.knocks.recv() => self.handle_knock(knock),
+                Some(order) = inputs.orders.recv() => self.handle_order(order),
+                Some(exhumed) = inputs.exhumed.recv() => self.handle_exhumed(exhumed),
                 Some(output) = inputs.bridges.recv(), if !self.outbox.is_full() => self.handle_bridge(output),
                 () = tokio::time::sleep(hub_due) => self.hub.handle_timeout(now()),
             }
@@ -291,6 +306,10 @@ impl App {
             }
         }
         let has_more = self.outbox.pump(&self.session);
+        if !self.outbox.handed().is_empty() {
+            let now = now();
+            self.outbox.handed().iter().for_each(|item| self.hub.handle_handed(*item, now));
+        }
         let waits = self.bridges.flush() || has_more;
         // Who missed something of what is mirrored, and has room again, is told everything anew.
         for bridge in self.bridges.take_unsure() {
@@ -333,6 +352,7 @@ impl App {
             SessionEvent::Acknowledged(items) => {
                 self.xmpp.acknowledged += items.len() as u64;
                 self.outbox.acknowledged(&items);
+                self.hub.handle_ended(&items, &End::Delivered, now());
             }
             SessionEvent::Online { me, resumed } => {
                 tracing::info!(resumed, "xmpp online");

@@ -5,6 +5,7 @@
 
 mod client;
 mod log;
+mod operator;
 mod plugin;
 mod service;
 
@@ -137,6 +138,19 @@ enum Command {
         #[command(flatten)]
         login: Login,
     },
+    /// Look at what was set aside because it could not be delivered, and hand it over again or let it go.
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Follow the newest value of a node through the running service, hop by hop, with times.
+    Explain {
+        /// The node, as `things` prints it: `SOURCE/ID`.
+        node: String,
+        #[command(flatten)]
+        file: ConfigFile,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show bridges, plugins, connections and queues of the running service.
     Status {
         #[command(flatten)]
@@ -145,6 +159,46 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Subcommand)]
+enum Dead {
+    /// All of it, oldest first: number, since when, whose, by which way, and why.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// One of it, with its content.
+    Show {
+        /// Its number.
+        id: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Hand one of it over again, under the rules in force.
+    Replay {
+        /// Its number.
+        id: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Let one of it go for good.
+    Drop {
+        /// Its number.
+        id: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// What commands to the running service have in common.
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -229,6 +283,16 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Run { file, journal } => service::run(file.config, journal).await,
         Command::Check { file } => service::check(&file.config).await,
         Command::Status { file, json } => service::status(&file.config, json).await,
+        Command::Dead(what) => {
+            let (what, Common { file, json }) = match what {
+                Dead::List { common } => (operator::Dead::List, common),
+                Dead::Show { id, common } => (operator::Dead::Show(id), common),
+                Dead::Replay { id, common } => (operator::Dead::Replay(id), common),
+                Dead::Drop { id, common } => (operator::Dead::Drop(id), common),
+            };
+            operator::dead(&file.config, what, json).await
+        }
+        Command::Explain { node, file, json } => operator::explain(&file.config, &node, json).await,
         Command::Plugin(Plugin::Inspect { file, json }) => plugin::inspect(&file, json).await,
         Command::Plugin(Plugin::Replay { file, transcript }) => plugin::replay(&file, &transcript).await,
         Command::Things { jid, login } => client::things(&jid, &login).await,

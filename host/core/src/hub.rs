@@ -30,6 +30,7 @@ mod queues;
 mod readouts;
 mod receipts;
 mod registry;
+mod replay;
 mod rooms;
 mod routes;
 mod subscriptions;
@@ -37,6 +38,7 @@ mod subscriptions;
 mod tests;
 mod things;
 mod timers;
+mod traces;
 mod trigger;
 mod watches;
 
@@ -51,6 +53,7 @@ pub use output::Output;
 pub use publish::{How, Promise, Rule as PublishRule};
 pub use rooms::RoomRule;
 pub use things::{BridgeThings, QueueThings, Things};
+pub use traces::{Traced, TracedHop, Via};
 
 use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
@@ -133,6 +136,7 @@ pub struct Hub {
     mirrors: mirror::Mirrors,
     timers: timers::Timers,
     routes: routes::Routes,
+    traces: traces::Traces,
     /// What mappers were asked and have not completed.
     requests: BTreeMap<u64, Asked>,
     outputs: VecDeque<Output>,
@@ -199,6 +203,7 @@ impl Hub {
             mirrors: mirror::Mirrors::default(),
             timers: timers::Timers::default(),
             routes: routes::Routes::default(),
+            traces: traces::Traces::default(),
             requests: BTreeMap::new(),
             outputs: unreadable_items.iter().map(|name| unreadable(name)).collect(),
             own: VecDeque::new(),
@@ -345,7 +350,9 @@ impl Hub {
     pub fn handle_durable(&mut self, item: u64, now: Timestamp) {
         self.now = now;
         self.queue_durable(item, now);
+        self.traces.durable(item, now);
         if let Some((bridge, receipt)) = self.receipts.durable(item) {
+            self.traces.told(self.traces.node_of(item), receipt, now);
             self.tell(&bridge, Event::Stored(receipt));
         }
         self.assured_durable(item);

@@ -61,6 +61,8 @@ pub struct BridgeSettings {
 pub struct BridgeOutput {
     /// Which one.
     pub bridge: Arc<str>,
+    /// When the mapper was called last before that, by the service's clock.
+    pub called: Timestamp,
     /// What.
     pub what: Output,
 }

@@ -12,6 +12,7 @@ use super::{App, now};
 impl App {
     pub(super) fn handle_bridge(&mut self, output: BridgeOutput) {
         let bridge = &*output.bridge;
+        self.hub.mapper_called(output.called);
         match output.what {
             Output::Actions(actions) => actions.into_iter().for_each(|action| self.handle_action(bridge, action)),
             life => self.handle_life(bridge, life),

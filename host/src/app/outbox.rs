@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     with_session: usize,
     /// Durable items that were handed over, also acknowledged ones: what comes back is told from these.
     sent: BTreeMap<u64, Sent>,
+    /// Durable items that the last [`Outbox::pump`] handed over.
+    handed: Vec<u64>,
 }
 
 /// A message that must survive a crash, as it is kept.
@@ -90,6 +92,7 @@ impl Outbox {
             ordered,
             with_session: 0,
             sent: BTreeMap::new(),
+            handed: Vec::new(),
         }
     }
 
@@ -173,6 +176,7 @@ impl Outbox {
 
     /// Hands over what the session takes, in this turn. Whether there is more that it may take.
     pub(crate) fn pump(&mut self, session: &Session) -> bool {
+        self.handed.clear();
         while let Some(item) = self.urgent.pop_front() {
             if let Some((back, _)) = self.hand_over(session, item, None) {
                 self.urgent.push_front(back);
@@ -193,12 +197,19 @@ impl Outbox {
         !self.ordered.is_empty()
     }
 
+    /// Durable items that the last turn handed over.
+    #[allow(dead_code)] // the simulation follows no values
+    pub(crate) fn handed(&self) -> &[u64] {
+        &self.handed
+    }
+
     /// Gives the item back if it has to wait.
     fn hand_over(&mut self, session: &Session, item: Item, sent: Option<Sent>) -> Option<(Item, Option<Sent>)> {
         let id = item.id;
         match session.send(item) {
             Ok(()) => {
                 self.with_session += usize::from(id.is_some());
+                self.handed.extend(id);
                 if let Some((id, sent)) = id.zip(sent) {
                     self.remember(id, sent);
                 }

@@ -90,16 +90,21 @@ impl Hub {
             self.readout_reported(request, key, &reading);
             self.query_reported(request, key, &reading);
         }
+        self.traces.begin(key, receipt, now);
         let mut items = self.notify(key, &reading, receipt.is_some(), now);
         items.extend(self.publish(key, &reading, receipt.is_some(), now));
         self.followed(key, &reading, now);
         self.stored(bridge, receipt, &items);
+        self.traces.over();
     }
 
     /// A receipt is due at once where nobody is to receive the report.
     fn stored(&mut self, bridge: &str, receipt: Option<u64>, items: &[u64]) {
         match receipt {
-            Some(receipt) if items.is_empty() => self.tell(bridge, Event::Stored(receipt)),
+            Some(receipt) if items.is_empty() => {
+                self.traces.told(self.traces.current(), receipt, self.now);
+                self.tell(bridge, Event::Stored(receipt));
+            }
             Some(receipt) => self.receipts.owe(bridge, receipt, items),
             None => {}
         }

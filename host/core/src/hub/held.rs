@@ -118,6 +118,7 @@ impl Hub {
         }
         if let Some(oldest) = self.held.excess(&account) {
             self.held.displaced += usize::from(self.held.take(oldest).is_some());
+            self.traces.ended(oldest, &End::dead(""), now);
             self.outputs.push_back(Output::LetGo { items: vec![oldest], end: End::dead("too much was held") });
             self.held_timer(now.plus_ms(limits::GIVEN_UP_TOLD_MS));
         }
@@ -134,7 +135,7 @@ impl Hub {
     }
 
     /// As the node is called at home, however the subscriber named it.
-    fn by_own_name(&self, to: &Peer, mut reading: NodeReading) -> NodeReading {
+    pub(super) fn by_own_name(&self, to: &Peer, mut reading: NodeReading) -> NodeReading {
         let seat = self.seat(to.at.as_ref()).ok().flatten();
         let key = reading.node.as_ref().map_or(seat, |name| self.registry.find(name));
         if let Some(entry) = key.and_then(|key| self.registry.get(key)) {
@@ -163,6 +164,7 @@ impl Hub {
             }
         }
         if !done.is_empty() {
+            self.handle_ended(&done, &End::Delivered, self.now);
             // Each is another item by now, on its way to who is there.
             self.outputs.push_back(Output::LetGo { items: done, end: End::Delivered });
         }
@@ -196,6 +198,7 @@ impl Hub {
             }
         }
         if !late.is_empty() {
+            self.handle_ended(&late, &End::Expired, now);
             self.outputs.push_back(Output::LetGo { items: late, end: End::Expired });
         }
         let next = self.held.messages.values().map(|message| message.until).min();

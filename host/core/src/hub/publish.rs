@@ -25,6 +25,7 @@ use super::mirror::address;
 use super::registry::NodeKey;
 use super::rooms::RoomRule;
 use super::timers::Timer;
+use super::traces::Cause;
 use crate::model::{Event, Field, HOPS, Node, NodeReading, NodeRef, ORIGIN, Reading, Timestamp, limits};
 use crate::wire::sensor;
 
@@ -113,6 +114,18 @@ impl Publisher {
         self.lanes.iter().filter(|(_, lane)| is_so(&lane.channel)).map(|(number, _)| *number).collect()
     }
 
+    /// Where a section publishes, for people.
+    pub(super) fn described(&self, index: usize) -> Option<String> {
+        Some(match &self.rules.get(index)?.how {
+            How::Message { to, .. } => to.to_string(),
+            How::Presence => "presence".to_owned(),
+            How::Node { service: Some(service), node, .. } => format!("node {node} of {service}"),
+            How::Node { service: None, node, .. } => format!("node {node} of our account"),
+            How::Room(room) => format!("room {}", room.room),
+            How::Queue(queue) => format!("queue {queue}"),
+        })
+    }
+
     /// Publications that nobody has confirmed, and how many were given up.
     pub(super) fn counts(&self) -> (usize, u64) {
         (self.parcels.len(), self.given_up)
@@ -171,10 +184,20 @@ impl Hub {
                 self.presence_due(now);
             } else if !self.is_early(index, key, &rule, now) {
                 let reading = Some(reading).filter(|_| !rule.is_whole());
-                items.extend(self.publish_by(&rule, key, reading, is_durable, now));
+                let published = self.publish_by(&rule, key, reading, is_durable, now);
+                let is_allowed = !published.is_empty() || self.may_publish(&rule, key);
+                self.traces.copy(Cause::Rule(index), is_allowed, published.first().copied());
+                items.extend(published);
             }
         }
         items
+    }
+
+    /// Whether its reader may see the node at all.
+    fn may_publish(&self, rule: &Rule, key: NodeKey) -> bool {
+        let How::Message { to, .. } = &rule.how else { return true };
+        let entry = self.registry.get(key);
+        entry.is_some_and(|entry| self.config.policy.of(&to.to_bare()).read(&entry.name).is_ok())
     }
 
     /// Whether the section's pace makes the node wait; then its newest values are published when it ends.

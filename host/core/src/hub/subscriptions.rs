@@ -17,6 +17,7 @@ use super::lookup::{Readable, check_count, not_found};
 use super::readouts::Filter;
 use super::registry::{NodeKey, Registry};
 use super::timers::Timer;
+use super::traces::Cause;
 use super::{Asker, Hub};
 use crate::model::custody::{self, Route};
 use crate::model::{Event, NodeReading, NodeRef, Reading, Timestamp, limits};
@@ -156,12 +157,18 @@ impl Hub {
         }
         let promised = is_durable.then(|| self.routes.of(&entry.bridge, custody::EVENT));
         let (away, present): (Vec<Notice>, Vec<Notice>) = notices.into_iter().partition(|notice| notice.is_away);
-        let mut items: Vec<u64> =
-            present.iter().flat_map(|notice| self.send_notice(notice, promised.as_ref())).collect();
+        let mut items = Vec::new();
+        for notice in &present {
+            let sent = self.send_notice(notice, promised.as_ref());
+            self.traces.copy(Cause::Subscription(notice.record), true, sent.first().copied());
+            items.extend(sent);
+        }
         let mut served = present;
         for (notice, route) in away.into_iter().zip(promised.iter().cycle()) {
             if !served.iter().any(|other| other.has_all_of(&notice)) {
-                items.extend(self.hold_notice(&notice, route.bridge(), now));
+                let held = self.hold_notice(&notice, route.bridge(), now);
+                self.traces.copy(Cause::Subscription(notice.record), true, held.first().copied());
+                items.extend(held);
                 served.push(notice);
             }
         }

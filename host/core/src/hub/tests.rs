@@ -15,6 +15,7 @@ mod friends;
 mod http;
 mod large;
 mod mirror;
+mod operator;
 mod orders;
 mod passages;
 mod publish;

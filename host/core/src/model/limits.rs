@@ -318,6 +318,10 @@ pub const PARCELS_MAX: usize = 50_000;
 pub const PARCELS_IN_FLIGHT_MAX: usize = 32;
 /// Times that the same item may fail its mapper, or be called wrong by its receiver, before it is set aside.
 pub const POISON_ATTEMPTS: u32 = 3;
+/// Nodes whose newest value can be explained.
+pub const TRACED_NODES_MAX: usize = 4096;
+/// Copies of one value that can be followed.
+pub const TRACED_COPIES_MAX: usize = 16;
 /// Items that were set aside and are kept to be looked at; then the oldest goes.
 pub const DEAD_ITEMS_MAX: u64 = 1000;
 /// Bytes of one item, message to a room or message with a promise: servers cut at 64 kB and above.

@@ -88,6 +88,8 @@ struct Actor {
     why: Why,
     /// Instances that were started, each with another seed.
     starts: u64,
+    /// When the mapper was called last.
+    called: Timestamp,
     /// Nobody receives our output any more.
     unheard: bool,
 }
@@ -111,6 +113,7 @@ impl Actor {
             journal: settings.journal.map(|path| Journal::open(path, settings.secrets)),
             batch: Vec::with_capacity(limits::EVENTS_PER_CALL_MAX),
             starts: 0,
+            called: Timestamp::default(),
             unheard: false,
         }
     }
@@ -207,6 +210,7 @@ impl Actor {
         let called = Instant::now();
         let events = self.take_batch(called);
         let now = self.now();
+        self.called = now;
         self.ledger.delivered(&events);
         let line = self.journal.is_some().then(|| Line::handle(events.clone(), now));
         let (count, began) = (events.len(), WallInstant::now());
@@ -431,7 +435,7 @@ impl Actor {
     }
 
     async fn tell(&mut self, what: Output) {
-        let output = BridgeOutput { bridge: Arc::clone(&self.name), what };
+        let output = BridgeOutput { bridge: Arc::clone(&self.name), called: self.called, what };
         self.unheard |= self.doors.out.send(output).await.is_err();
     }
 

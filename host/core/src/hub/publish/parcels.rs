@@ -10,6 +10,7 @@ use minidom::Element;
 use super::channel::{Channel, Lane, Parcel, Record};
 use super::{Hub, NotNow};
 use crate::hub::Output;
+use crate::hub::addresses::Peer;
 use crate::hub::asks::Answered;
 use crate::hub::timers::Timer;
 use crate::model::custody::{End, Item, Route};
@@ -110,8 +111,24 @@ impl Hub {
 
     pub(super) fn forget_parcel(&mut self, number: u64, parcel: &Parcel, end: End) {
         if parcel.is_kept {
+            self.traces.ended(number, &end, self.now);
             self.outputs.push_back(Output::End { name: format!("{RECORDS}{number:x}"), end });
         }
+    }
+
+    /// Puts a publication that was set aside on its way again.
+    pub(in crate::hub) fn replay_publication(
+        &mut self,
+        route: &Route,
+        content: &[u8],
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let (channel, parcel) = Record::read(content).ok_or("it cannot be read")?;
+        if self.publisher.rule_of(&channel).is_none() {
+            return Err(format!("no section publishes to {} any more", channel.describe()));
+        }
+        let posted = self.post(channel, parcel.payload, Some(route), now);
+        posted.map(|_| ()).ok_or_else(|| "too much is on its way".to_owned())
     }
 
     /// Sends what may be sent.
@@ -124,6 +141,7 @@ impl Hub {
                 continue;
             }
             let Ok(to) = self.dispatch(lane_number, number) else { break };
+            self.traces.handed(number, now);
             if let Some(lane) = self.publisher.lanes.get_mut(&lane_number) {
                 lane.sent(number, to, now);
             }
@@ -134,12 +152,18 @@ impl Hub {
     /// Whether the rules still let its reader read what is in a parcel.
     pub(super) fn may_still(&self, lane: &Lane, number: u64) -> bool {
         let (Some(reader), Some(parcel)) = (lane.channel.reader(), lane.parcels.get(&number)) else { return true };
-        let access = self.config.policy.of(&reader);
-        let readings = match sensor::Answer::parse(&parcel.payload).map(|answer| answer.progress) {
+        let to = Peer { jid: reader.into(), at: None };
+        self.may_read_all(&to, &parcel.payload)
+    }
+
+    /// Whether somebody may read every value of a message of readings, by whatever name it calls its nodes.
+    pub(in crate::hub) fn may_read_all(&self, to: &Peer, payload: &Element) -> bool {
+        let access = self.config.policy.of(&to.bare());
+        let readings = match sensor::Answer::parse(payload).map(|answer| answer.progress) {
             Some(sensor::Progress::Data { readings, .. }) => readings,
             _ => Vec::new(),
         };
-        readings.iter().all(|reading| {
+        readings.into_iter().map(|reading| self.by_own_name(to, reading)).all(|reading| {
             let permit = reading.node.as_ref().and_then(|node| access.read(node).ok());
             permit.is_some_and(|permit| reading.fields.iter().all(|field| permit.covers(&field.name)))
         })

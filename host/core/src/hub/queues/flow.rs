@@ -4,7 +4,7 @@ use super::super::addresses::Peer;
 use super::super::{Asker, Hub};
 use super::table::{Ended, Place, Table};
 use super::{Backlog, Pull, no_item};
-use crate::model::custody::End;
+use crate::model::custody::{End, Route};
 use crate::model::{Timestamp, limits};
 use crate::policy::QueueRule;
 use crate::wire::queue::{self, Death, Item, Leased, Pushed};
@@ -175,6 +175,30 @@ impl Hub {
         }
         self.queues.backlog.push_back(Backlog { queue: rule.name, bridge: bridge.to_owned(), payload, item });
         Some(item)
+    }
+
+    /// Puts an item that was set aside into its queue again, with the time that any new item has.
+    pub(in crate::hub) fn replay_item(
+        &mut self,
+        route: &Route,
+        record: &str,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let name = record.rsplit_once('/').map_or(record, |(queue, _)| queue);
+        let rule = self.queues.rules.get(name).cloned().ok_or_else(|| format!("there is no queue {name} any more"))?;
+        let item = Item::from_record(text).ok_or("it cannot be read")?;
+        let table = self.queues.tables.entry(rule.name.clone()).or_default();
+        if table.place_of(&item.id).is_some() || table.was_done(&item.id) {
+            return Err(format!("the queue has, or had, an item {} since", item.id));
+        }
+        if !has_room(table, &rule, item.bytes()) {
+            return Err(format!("the queue {name} is full"));
+        }
+        let place = self.item();
+        let expires = rule.expire_ms.map(|expire| now.plus_ms(expire));
+        self.keep_item(route.bridge(), name, place, Item { expires, ..item });
+        Ok(())
     }
 
     /// Room may have become: readings that waited for it are pushed, oldest first, under the items that their receipts wait for.

@@ -126,6 +126,7 @@ impl Hub {
 
     /// Nothing of an item is kept any more.
     pub(super) fn let_go(&mut self, queue: &str, place: Place, end: End) {
+        self.traces.ended(place, &end, self.now);
         self.outputs.push_back(Output::End { name: record(ITEM, queue, place), end });
         self.keep(record(TRIES, queue, place), None);
     }

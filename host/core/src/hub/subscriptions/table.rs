@@ -71,6 +71,8 @@ pub(super) struct Notice {
     pub(super) caller: Peer,
     pub(super) profile: Profile,
     pub(super) id: String,
+    /// The subscription's.
+    pub(super) record: u64,
     pub(super) readings: Vec<NodeReading>,
     /// It is away, and would have been sent this at once.
     pub(super) is_away: bool,
@@ -148,7 +150,7 @@ impl Subscription {
 
     pub(super) fn notice(&self, readings: Vec<NodeReading>) -> Notice {
         let (caller, id, is_away) = (self.caller.clone(), self.id.clone(), self.away_since.is_some());
-        Notice { caller, profile: self.profile, id, readings, is_away }
+        Notice { caller, profile: self.profile, id, record: self.record, readings, is_away }
     }
 
     /// Whether every report is to be passed on as it comes.
@@ -206,6 +208,11 @@ fn reading_of(target: &Target, at: Timestamp, fields: Vec<FieldValue>) -> NodeRe
 impl Subscriptions {
     pub(in crate::hub) fn len(&self) -> usize {
         self.live.len()
+    }
+
+    /// Whose the subscription with this record is, for people.
+    pub(in crate::hub) fn caller_of(&self, record: u64) -> Option<String> {
+        self.live.values().find(|live| live.record == record).map(|live| live.caller.jid.to_string())
     }
 
     /// How many want this node.
