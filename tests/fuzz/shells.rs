@@ -169,8 +169,11 @@ pub(crate) fn admin_request(bytes: &[u8]) {
                 let _ = answer.send(Status::default());
             }
         });
+        // The operator's orders are understood, and nobody answers them.
+        let (order, mut orders) = mpsc::channel(8);
+        runtime().spawn(async move { while orders.recv().await.is_some() {} });
         let _inside = runtime().enter();
-        admin::serve_unix(place.path(), ask).unwrap();
+        admin::serve_unix(place.path(), ask, order).unwrap();
         place
     });
     let stream = UnixStream::connect(admin::socket_path(place.path())).unwrap();
