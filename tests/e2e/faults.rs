@@ -73,7 +73,6 @@ impl Drop for Frozen {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "says what it counted")]
 fn whoever_stands_still_in_turn_loses_nothing() {
     let (world, service) = World::running().unwrap();
     let (alice, mark, device) = stage(&world);
