@@ -12,6 +12,7 @@ mod actions;
 mod bridges;
 mod catalog;
 mod changes;
+mod clock;
 mod http;
 mod operator;
 mod outbox;
@@ -22,13 +23,13 @@ mod wishes;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::hub::{Hub, HubConfig, Output, Wish};
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::custody::End;
-use tombolo_core::model::{Event, Failure, ReasonCode, Timestamp};
+use tombolo_core::model::{Event, Failure, ReasonCode};
 use tombolo_runtime::{BridgeOutput, Engine};
 
 use crate::admin::{self, Order, Status, XmppStatus};
@@ -42,6 +43,7 @@ use account::Way;
 use bridges::Bridges;
 use catalog::{Catalog, Loaded};
 use changes::Reloaded;
+use clock::now;
 use http::{Doors, Fetched};
 use operator::Exhumed;
 use outbox::Outbox;
@@ -92,6 +94,8 @@ struct App {
     local: Option<LocalServer>,
     xmpp: XmppStatus,
     started: Instant,
+    /// How far the clock is ahead of the hub's time, as the hub was told.
+    ahead_us: i64,
     /// How often the configuration was read again, where such readings are told, and why the last one was refused.
     reloads: u64,
     reloaded: mpsc::Sender<Reloaded>,
@@ -181,6 +185,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         local,
         xmpp: xmpp_status,
         started: Instant::now(),
+        ahead_us: 0,
         reloads: 0,
         reloaded: reloaded_sender,
         fetched: fetched_sender,
@@ -224,11 +229,6 @@ async fn connect(config: &Config) -> Result<(Option<LocalServer>, Way), AppError
     }
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
 impl App {
     fn add_bridges(&mut self, mut checkpoints: std::collections::BTreeMap<String, State>) {
         for (name, bridge) in &self.config.bridges {
@@ -244,6 +244,10 @@ impl App {
     async fn serve(&mut self, inputs: &mut Inputs) {
         let mut signals = Signals::new();
         loop {
+            if let Some(ahead_us) = clock::ahead_us(self.ahead_us) {
+                self.ahead_us = ahead_us;
+                self.hub.clock_set(ahead_us);
+            }
             let waits = self.settle();
             if let Some((id, wish)) = self.wishes.pop_front() {
                 self.grant(id, wish);

@@ -85,6 +85,9 @@ impl World {
             .add(if by_s < 0 { "fault: the clock jumped back" } else { "fault: the clock jumped ahead" }, 1);
         self.say(|| format!("the clock jumps by {by_s} s"));
         self.wall.fetch_add(by_s * 1_000_000, Ordering::Relaxed);
+        self.ahead_us += by_s * 1_000_000;
+        let ahead_us = self.ahead_us;
+        self.host.iter_mut().for_each(|host| host.hub.clock_set(ahead_us));
     }
 
     /// The process ends at once; what the disk was writing is on it or not. Another begins with what is.

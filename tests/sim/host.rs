@@ -32,6 +32,7 @@ pub(crate) struct Host {
 impl World {
     /// A process begins with what the disk has.
     pub(crate) fn start_host(&mut self) -> Result<(), String> {
+        self.ahead_us = 0;
         let (store, now) = (Store::default(), self.now());
         let mut hub = Hub::new(HubConfig {
             name: "tombolo".into(),

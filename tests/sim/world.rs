@@ -80,6 +80,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) temper: Temper,
     pub(crate) wall: Arc<AtomicI64>,
+    /// How far the clock was set ahead since the process began.
+    pub(crate) ahead_us: i64,
     pub(crate) disk: Disk,
     pub(crate) is_disk_well: bool,
     pub(crate) host: Option<Host>,
@@ -99,7 +101,7 @@ impl Temper {
         let kinds = [
             (6, Step::PeerMoves),
             (8, Step::Cut),
-            (0, Step::ClockJumps),
+            (3, Step::ClockJumps),
             (4, Step::DiskFails),
             (3, Step::Kill),
             (5, Step::RulesChange),
@@ -159,6 +161,7 @@ impl World {
             dice,
             temper,
             wall: Arc::new(AtomicI64::new(BEGIN_US)),
+            ahead_us: 0,
             disk: Disk::default(),
             is_disk_well: true,
             host: None,
@@ -174,8 +177,9 @@ impl World {
         }
     }
 
+    /// The hub's time: what the clock said when the process began, and what has passed since.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(self.wall.load(Ordering::Relaxed))
+        Timestamp(self.wall.load(Ordering::Relaxed).saturating_sub(self.ahead_us))
     }
 
     pub(crate) fn number(&mut self) -> u64 {

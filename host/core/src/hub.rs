@@ -109,6 +109,9 @@ pub struct HubConfig {
 
 /// The hub. **After every `handle_*` and every other call that takes `now`: drain [`Hub::poll_output`], then ask
 /// [`Hub::poll_timeout`] when to call [`Hub::handle_timeout`].** Outputs are in the order in which they must be sent.
+///
+/// `now` is time that is never set: whoever waits or is away does so no longer because somebody sets the clock. What the clock says is told
+/// with [`Hub::clock_set`], and what others are told or what outlives the process is stamped by the clock.
 #[derive(Debug)]
 pub struct Hub {
     config: HubConfig,
@@ -144,6 +147,8 @@ pub struct Hub {
     own: VecDeque<Element>,
     /// Of the last call.
     now: Timestamp,
+    /// How far the clock is ahead of the hub's time, in microseconds.
+    ahead_us: i64,
     numbers: u64,
     items: u64,
 }
@@ -208,6 +213,7 @@ impl Hub {
             outputs: unreadable_items.iter().map(|name| unreadable(name)).collect(),
             own: VecDeque::new(),
             now: Timestamp::default(),
+            ahead_us: 0,
             numbers: 0,
             config,
         };
@@ -407,6 +413,21 @@ impl Hub {
     /// Whether readings that are known are the answer to the request itself, from now on.
     pub fn answer_inline(&mut self, is_so: bool) {
         self.config.inline_answers = is_so;
+    }
+
+    /// The clock is ahead of the hub's time by so many microseconds, from now on.
+    pub fn clock_set(&mut self, ahead_us: i64) {
+        self.ahead_us = ahead_us;
+    }
+
+    /// What the clock says at a time of the hub's.
+    fn stamp(&self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0.saturating_add(self.ahead_us))
+    }
+
+    /// When the clock will say so.
+    fn when(&self, stamp: Timestamp) -> Timestamp {
+        Timestamp(stamp.0.saturating_sub(self.ahead_us))
     }
 
     /// The time of [`Hub::poll_timeout`] has come.

@@ -35,7 +35,7 @@ impl Hub {
     /// A bridge is there. Again for one that is there already: its label changes, nothing else.
     pub fn bridge_added(&mut self, name: &str, label: &str, now: Timestamp) {
         self.now = now;
-        self.registry.add_source(name, label, now);
+        self.registry.add_source(name, label, self.stamp(now));
     }
 
     /// A bridge has left the configuration. Not for a swap or restart of its plugin: then the nodes stay.
@@ -82,7 +82,7 @@ impl Hub {
             self.complain(bridge, format!("a report of node {}, which was never declared", reading.node));
             return self.stored(bridge, receipt, &[]);
         };
-        let dropped = self.registry.report(key, &mut reading);
+        let dropped = self.registry.report(key, &mut reading, self.stamp(now));
         if dropped > 0 {
             self.complain(bridge, format!("{dropped} values of node {} do not fit their fields", reading.node));
         }
@@ -123,7 +123,7 @@ impl Hub {
         let known = self.registry.by_id(bridge, &node.id).and_then(|key| self.registry.get(key));
         let is_same = known.is_some_and(|entry| entry.node == node);
         let before = known.map(|entry| entry.node.state);
-        let (key, what) = match self.registry.put(bridge, node, now) {
+        let (key, what) = match self.registry.put(bridge, node, self.stamp(now)) {
             Ok(Put::Added(key)) => (key, NodeEvents::ADDED),
             Ok(Put::Updated(key)) => (key, NodeEvents::UPDATED),
             Err(reason) => return self.complain(bridge, reason),
@@ -163,7 +163,7 @@ impl Hub {
         let is_remembered = self.subscriptions.of_node(key) > 0;
         self.readouts_lose(key, now);
         let address = self.address_of(key);
-        self.registry.remove(key, is_remembered, now);
+        self.registry.remove(key, is_remembered, self.stamp(now));
         self.publisher.forget(key);
         if let Some(address) = address {
             self.show_address(&address);
@@ -182,7 +182,7 @@ impl Hub {
         let Some(key) = self.registry.by_number(bridge, number) else {
             return self.complain(bridge, format!("the state of node {number}, which was never declared"));
         };
-        if self.registry.set_state(key, state, now) {
+        if self.registry.set_state(key, state, self.stamp(now)) {
             self.tell_watchers(key, NodeEvents::STATUS, now);
             self.show_node(key);
         }

@@ -156,7 +156,7 @@ impl Hub {
     /// A readout has ended.
     pub(super) fn chat_read(&mut self, sentence: &Sentence, readings: &[NodeReading], now: Timestamp) {
         let values = readings.iter().flat_map(|reading| {
-            let age = phrases::age(reading.at, now);
+            let age = phrases::age(reading.at, self.stamp(now));
             let age = if age.ends_with(" s") { String::new() } else { format!(" ({age} ago)") };
             reading.fields.iter().map(move |field| {
                 line(&format!("{}: {}{age}", field.name, phrases::value_text(&field.value, &field.unit)))

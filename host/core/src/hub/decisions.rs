@@ -84,7 +84,7 @@ impl Hub {
         if self.decisions.0.len() >= limits::DECISIONS_MAX && !self.decisions.0.contains_key(who) {
             return Err("Too many decisions are in force; revoke some.".to_owned());
         }
-        let decision = Decision { is_allowed, by: admin.clone(), at: now };
+        let decision = Decision { is_allowed, by: admin.clone(), at: self.stamp(now) };
         self.keep(kept_as(who), Some(decision.write()));
         self.decisions.0.insert(who.clone(), decision);
         match is_allowed {

@@ -141,7 +141,7 @@ impl Hub {
         {
             let error = NodeReading {
                 node: node.shown,
-                at: now,
+                at: self.stamp(now),
                 fields: Vec::new(),
                 errors: vec!["Too many readouts at once.".to_owned()],
             };

@@ -97,7 +97,7 @@ impl Hub {
     /// Answers `<req>`; the result leaves before any reading.
     pub(super) fn read(&mut self, asker: Asker, caller: Peer, read: Read, now: Timestamp) {
         let (dialect, id) = (read.dialect, read.id.clone());
-        let queued = read.when.filter(|when| *when > now);
+        let queued = read.when.map(|when| self.when(when)).filter(|when| *when > now);
         let has_old_habits = dialect.is_long() && asker.id == id;
         match self.prepare(caller, read, has_old_habits, now) {
             Ok(mut readout) => {
@@ -145,7 +145,7 @@ impl Hub {
         profile.v0_2 |= has_old_habits && self.config.downgrade == Downgrade::Heuristic;
         let mut readout = self.readout(caller, profile, read.id, selection.nodes, filter);
         for (shown, reason) in selection.unreadable {
-            readout.fail(shown, now, reason);
+            readout.fail(shown, self.stamp(now), reason);
         }
         Ok(readout)
     }
@@ -206,7 +206,7 @@ impl Hub {
                     }
                 }
                 Some(entry) => readout.answer_from(key, |wants| entry.last_values(wants)),
-                None => readout.fail_nodes(&BTreeSet::from([key]), now, "The node is gone."),
+                None => readout.fail_nodes(&BTreeSet::from([key]), self.stamp(now), "The node is gone."),
             }
         }
         // Who has to be waited for is: then readings follow.
@@ -274,10 +274,11 @@ impl Hub {
     /// A mapper cannot read one of the nodes.
     pub(super) fn readout_failed(&mut self, request: u64, key: NodeKey, failure: &Failure, now: Timestamp) {
         let Some(Owner::Readout(number)) = self.owner_of(request) else { return };
+        let at = self.stamp(now);
         let Some(readout) = self.readouts.live.get_mut(&number) else { return };
         let is_asked = readout.pending.get_mut(&request).is_some_and(|(_, unanswered)| unanswered.remove(&key));
         if is_asked {
-            readout.fail_nodes(&BTreeSet::from([key]), now, &failure.message);
+            readout.fail_nodes(&BTreeSet::from([key]), at, &failure.message);
         }
     }
 
@@ -289,10 +290,11 @@ impl Hub {
         outcome: Result<(), Failure>,
         now: Timestamp,
     ) {
+        let at = self.stamp(now);
         let Some(readout) = self.readouts.live.get_mut(&number) else { return };
         let Some((_, unanswered)) = readout.pending.remove(&request) else { return };
         if let Err(failure) = outcome {
-            readout.fail_nodes(&unanswered, now, &failure.message);
+            readout.fail_nodes(&unanswered, at, &failure.message);
         }
         if readout.pending.is_empty() {
             let Some(readout) = self.take_readout(number) else { return };
@@ -304,7 +306,7 @@ impl Hub {
     pub(super) fn readout_overdue(&mut self, number: u64, now: Timestamp) {
         let Some(mut readout) = self.take_readout(number) else { return };
         for (_, unanswered) in std::mem::take(&mut readout.pending).into_values() {
-            readout.fail_nodes(&unanswered, now, "The device did not answer in time.");
+            readout.fail_nodes(&unanswered, self.stamp(now), "The device did not answer in time.");
         }
         self.finish(readout, now);
     }
@@ -362,13 +364,14 @@ impl Hub {
 
     /// Nodes that are gone for good fail the readouts that wait for them.
     pub(super) fn readouts_lose(&mut self, key: NodeKey, now: Timestamp) {
+        let at = self.stamp(now);
         for readout in self.readouts.live.values_mut() {
             let mut is_missed = false;
             for (_, unanswered) in readout.pending.values_mut() {
                 is_missed |= unanswered.remove(&key);
             }
             if is_missed {
-                readout.fail_nodes(&BTreeSet::from([key]), now, "The node is gone.");
+                readout.fail_nodes(&BTreeSet::from([key]), at, "The node is gone.");
             }
         }
     }
@@ -393,6 +396,7 @@ impl Hub {
 
     /// Rules changed: permits are asked for again, and what was held back for those who lost theirs goes nowhere.
     pub(super) fn recheck_readouts(&mut self, now: Timestamp) {
+        let at = self.stamp(now);
         let numbers: Vec<u64> = self.readouts.live.keys().copied().collect();
         for number in numbers {
             let Some(readout) = self.readouts.live.get_mut(&number) else { continue };
@@ -404,7 +408,7 @@ impl Hub {
                     None => _ = lost.insert(*key),
                 }
             }
-            readout.lose(&lost, now);
+            readout.lose(&lost, at);
             readout.narrow_held();
         }
     }

@@ -346,13 +346,16 @@ impl Registry {
     }
 
     /// Keeps what is new in a reading as last values, and drops from it what does not fit the declaration. Gives what was dropped.
-    pub(super) fn report(&mut self, key: NodeKey, reading: &mut Reading) -> usize {
+    /// `now` is what the clock says.
+    pub(super) fn report(&mut self, key: NodeKey, reading: &mut Reading, now: Timestamp) -> usize {
         let Some(entry) = self.nodes.get_mut(&key) else { return 0 };
         let before = reading.samples.len();
         reading.samples.retain(|sample| entry.fits(sample));
-        entry.reported = entry.reported.max(Some(reading.at));
+        // What lies in the future was stamped before the clock was set back, and must not hide what comes until then.
+        let latest = now.plus_ms(limits::CLOCK_AHEAD_MS_MAX);
+        entry.reported = entry.reported.filter(|reported| *reported <= latest).max(Some(reading.at));
         for sample in &reading.samples {
-            entry.keep(reading.at, sample);
+            entry.keep(reading.at, sample, latest);
         }
         before - reading.samples.len()
     }
@@ -409,9 +412,9 @@ impl Entry {
         is_short && field.is_some_and(|field| sample.value.fits(field.value_type))
     }
 
-    fn keep(&mut self, at: Timestamp, sample: &Sample) {
+    fn keep(&mut self, at: Timestamp, sample: &Sample, latest: Timestamp) {
         let Some(slot) = self.last.get_mut(usize::from(sample.field)) else { return };
-        if slot.as_ref().is_none_or(|last| last.at <= at) {
+        if slot.as_ref().is_none_or(|last| last.at <= at || last.at > latest) {
             *slot = Some(Last { at, value: sample.value.clone(), quality: sample.quality });
         }
     }

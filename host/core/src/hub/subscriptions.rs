@@ -151,7 +151,8 @@ impl Hub {
     /// Passes a report on to those who want its node; gives the items of what has to be durable.
     pub(super) fn notify(&mut self, key: NodeKey, reading: &Reading, is_durable: bool, now: Timestamp) -> Vec<u64> {
         let Some(entry) = self.registry.get(key) else { return Vec::new() };
-        let notices = self.subscriptions.report(key, entry, reading, &mut self.timers, now);
+        let at = (now, self.stamp(now));
+        let notices = self.subscriptions.report(key, entry, reading, &mut self.timers, at);
         if notices.is_empty() {
             return Vec::new();
         }
@@ -236,12 +237,13 @@ impl Hub {
     }
 
     fn send_known(&mut self, number: u64, key: NodeKey, now: Timestamp) {
+        let at = self.stamp(now);
         let Some(subscription) = self.subscriptions.live.get_mut(&number) else { return };
         if let Some(target) = subscription.targets.get_mut(&key) {
             target.passed(now);
         }
         let (Some(target), Some(entry)) = (subscription.targets.get(&key), self.registry.get(key)) else { return };
-        let readings = subscription.known(target, entry, now);
+        let readings = subscription.known(target, entry, at);
         if !readings.is_empty() {
             let notice = subscription.notice(readings);
             self.send_notice(&notice, None);
@@ -394,8 +396,8 @@ impl Hub {
             count if count > limits::NAMES_PER_REQUEST_MAX => vec![None],
             _ => shown.collect(),
         };
-        let denied =
-            |node| NodeReading { node, at: now, fields: Vec::new(), errors: vec!["Access denied.".to_owned()] };
+        let at = self.stamp(now);
+        let denied = |node| NodeReading { node, at, fields: Vec::new(), errors: vec!["Access denied.".to_owned()] };
         let notice = subscription.notice(nodes.into_iter().map(denied).collect());
         self.send_notice(&notice, None);
     }

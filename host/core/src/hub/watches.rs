@@ -149,7 +149,7 @@ impl Hub {
             notices
                 .push(watch.notice(event_of(what, self.node_info(&access, key, entry, &watch.source, watch.detail))));
         }
-        self.watches.keep(Past { at: now, bridge, name, what, state });
+        self.watches.keep(Past { at: self.stamp(now), bridge, name, what, state });
         self.tell_all(notices, now);
     }
 
@@ -170,7 +170,7 @@ impl Hub {
             }
         }
         let (bridge, name, what) = (removed.bridge.clone(), removed.name.clone(), NodeEvents::REMOVED);
-        self.watches.keep(Past { at: now, bridge, name, what, state: NodeState::Unknown });
+        self.watches.keep(Past { at: self.stamp(now), bridge, name, what, state: NodeState::Unknown });
         self.tell_all(notices, now);
     }
 

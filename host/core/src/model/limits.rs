@@ -138,6 +138,8 @@ pub const SUBSCRIBER_AWAY_MS_MAX: u64 = 600_000;
 pub const KEPT_WISH_BYTES_MAX: usize = 64 * 1024;
 /// Least of a subscription's longest interval, in milliseconds: events without end would be asked for otherwise.
 pub const EVENT_INTERVAL_MS_MIN: u64 = 100;
+/// How far ahead of the clock a reading's instant is believed, in milliseconds: devices that stamp their own have clocks that differ.
+pub const CLOCK_AHEAD_MS_MAX: u64 = 10_000;
 /// Readings that wait for one account that cannot be reached: what some minutes of a busy device come to.
 pub const HELD_READINGS_PER_ACCOUNT_MAX: usize = 10_000;
 /// Readings that wait for accounts that cannot be reached, in all; then the oldest are given up.

@@ -102,7 +102,8 @@ impl Hub {
 
     /// Puts an item into a queue, on whichever bridge's behalf, and has it kept under its place; it waits once that is durable.
     pub(super) fn keep_item(&mut self, bridge: &str, queue: &str, place: Place, item: Item) {
-        let bytes = item.to_record().into_bytes();
+        let expires = item.expires.map(|expires| self.stamp(expires));
+        let bytes = Item { expires, ..item.clone() }.to_record().into_bytes();
         self.queues.tables.entry(queue.to_owned()).or_default().push(place, item);
         let pushed = Some((queue.to_owned(), place));
         self.queues.storing.insert(place, Storing { pushed, batches: Vec::new() });

@@ -164,13 +164,13 @@ impl Subscription {
         fields
     }
 
-    /// Decides about a report: now, later, or not at all.
+    /// Decides about a report: now, later, or not at all. `stamp` is what the clock says.
     pub(super) fn report(
         &mut self,
         key: NodeKey,
         entry: &Entry,
         reading: &Reading,
-        now: Timestamp,
+        (now, stamp): (Timestamp, Timestamp),
     ) -> Option<Vec<NodeReading>> {
         let (kinds, rules) = (self.kinds, &self.rules);
         let (is_away, wants_all) = (self.away_since.is_some(), self.wants_all());
@@ -197,7 +197,7 @@ impl Subscription {
             return Some(vec![reading_of(target, reading.at, fields)]);
         }
         let target = self.targets.get(&key)?;
-        Some(self.known(target, entry, now))
+        Some(self.known(target, entry, stamp))
     }
 }
 
@@ -233,14 +233,14 @@ impl Subscriptions {
         own.filter(|((one, _), _)| peer.concerns(one)).map(|(_, number)| *number).collect()
     }
 
-    /// What a report comes to for those who want its node.
+    /// What a report comes to for those who want its node, now, and as the clock says.
     pub(super) fn report(
         &mut self,
         key: NodeKey,
         entry: &Entry,
         reading: &Reading,
         timers: &mut Timers,
-        now: Timestamp,
+        now: (Timestamp, Timestamp),
     ) -> Vec<Notice> {
         let Some(numbers) = self.nodes.get(&key) else { return Vec::new() };
         let mut notices = Vec::new();

@@ -2,7 +2,8 @@
 
 use super::world::*;
 use crate::hub::Output;
-use crate::model::{Action, FullJid, Value, limits};
+use crate::model::bridge::Report;
+use crate::model::{Action, FullJid, Reading, Timestamp, Value, limits};
 use crate::policy::Policy;
 use crate::wire::stanza::{self, StanzaFault};
 
@@ -339,4 +340,17 @@ fn a_wish_that_was_replaced_after_a_restart_does_not_begin_again_when_its_node_i
     declare(&mut world);
     assert!(world.temperature("26.00").is_empty());
     assert_eq!(world.hub.things().subscriptions, 0);
+}
+
+#[test]
+fn a_clock_that_is_set_back_hides_no_newer_value() {
+    let mut world = World::warm();
+    world.temperature("25.00");
+    world.hub.clock_set(-3_600_000_000);
+    let reading =
+        Reading { node: 1, at: Timestamp(world.now.0 - 3_599_000_000), samples: vec![sample(0, decimal("26.00"))] };
+    world.act("home", Action::Report(Report { reading, answers: None, receipt: None }));
+    let read = format!("<req xmlns='urn:nf:iot:sd:1.0' id='r' m='true'>{ND}</req>");
+    let out = world.get(ALICE, &read);
+    assert!(out.iter().any(|one| one.contains("temperature=26.00")), "{out:?}");
 }
