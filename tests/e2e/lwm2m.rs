@@ -1,6 +1,7 @@
 //! LwM2M with clients and a server that this project did not write: coap-node, lwm2m-node-lib, coap-shepherd.
 
 use std::process::Command;
+use std::time::Duration;
 
 use tombolo_dev::broker::Broker;
 use tombolo_dev::place;
@@ -9,6 +10,8 @@ use tombolo_tests::prosody::{DOMAIN, PASSWORD, Prosody};
 use tombolo_tests::service::{SOON, Site, rebuilt};
 
 const SERVICE: &str = "bridge@tombolo.localhost";
+/// A command that was not answered by then waits for its device.
+const HEARD_BY: Duration = Duration::from_secs(3);
 
 /// A script of the peers' libraries.
 pub(super) fn script(name: &str, arguments: &[&str]) -> Process {
@@ -18,12 +21,16 @@ pub(super) fn script(name: &str, arguments: &[&str]) -> Process {
     Process::start(name, command).unwrap()
 }
 
-/// A service at which LwM2M devices register, with an account for the commands.
 fn field() -> (u16, Site, Process) {
+    field_with("poll_s = 1")
+}
+
+/// A service at which LwM2M devices register, with an account for the commands.
+fn field_with(settings: &str) -> (u16, Site, Process) {
     let port = free_port().unwrap();
     let site = Site::new(&format!(
         "[xmpp.local]\naccounts = {{ alice = \"wonderland\" }}\n\n[bridges.field]\nplugin = \"lwm2m\"\n\
-         endpoints = {{ server = {{ listen = \"coap://127.0.0.1:{port}\" }} }}\nsettings = {{ poll_s = 1 }}\n\n\
+         endpoints = {{ server = {{ listen = \"coap://127.0.0.1:{port}\" }} }}\nsettings = {{ {settings} }}\n\n\
          [[allow]]\nwho = [\"alice@tombolo.localhost\"]\nmay = [\"see\", \"read\", \"control\"]\nnodes = [\"field/*\"]\n"
     ))
     .unwrap();
@@ -64,8 +71,12 @@ fn a_coap_node_is_read_set_commanded_and_watched_also_over_a_swap() {
     device.expect("executed", SOON).unwrap();
 
     let watch = site.follow(&["watch", SERVICE, sensor], &[]).unwrap();
+    watch.expect("21.5", SOON).unwrap();
     device.write_line("temperature 22.25").unwrap();
     watch.expect("22.25", SOON).unwrap();
+    // One is the answer to Observe, one the answer to the read that a watch begins with; none is told twice.
+    let first: Vec<String> = watch.lines.all().into_iter().filter(|line| line.contains("21.5")).collect();
+    assert!((1..=2).contains(&first.len()) && first.first() != first.get(1), "{first:#?}");
     let (asked, mark) = (device.lines.count(), service.lines.count());
     site.write("plugins/lwm2m.wasm", &rebuilt("lwm2m", "newer").unwrap()).unwrap();
     service.expect_from(mark, "plugin swapped", SOON).unwrap();
@@ -75,6 +86,32 @@ fn a_coap_node_is_read_set_commanded_and_watched_also_over_a_swap() {
     assert!(since.iter().all(|line| line.starts_with("measured")), "registered and observed once: {since:?}");
     device.write_line("leave").unwrap();
     device.expect("left", SOON).unwrap();
+}
+
+#[test]
+fn a_sleeping_device_stays_registered_over_a_restart_and_gets_its_command_when_it_wakes() {
+    let (port, site, service) = field_with("awake_s = 1");
+    let mut device = script("lwm2m_sleeper.js", &[&port.to_string()]);
+    device.write_line("wake").unwrap();
+    device.expect("answered 2.01", SOON).unwrap();
+    await_nodes(&site, 2);
+    await_reading(&site, "field/sleeper/3306/0", "  false  ");
+    device.write_line("sleep").unwrap();
+    device.expect("asleep", SOON).unwrap();
+    drop(service);
+
+    let _service = site.run_ready().unwrap();
+    await_nodes(&site, 2);
+    let mark = device.lines.count();
+    let mut set = site.follow(&["set", SERVICE, "field/sleeper/3306/0", "On-Off=true"], &[]).unwrap();
+    assert!(set.wait(HEARD_BY).is_none(), "{:?}", set.lines.all());
+    device.write_line("wake").unwrap();
+    device.expect_from(mark, "asked 0.03 /3306/0/5850 1", SOON).unwrap();
+    assert_eq!(set.wait(SOON).unwrap().code(), Some(0), "{:?}", set.lines.all());
+    device.expect_from(mark, "answered 2.04", SOON).unwrap();
+    await_reading(&site, "field/sleeper/3306/0", "  true  ");
+    let registered = device.lines.all().iter().filter(|line| *line == "answered 2.01").count();
+    assert_eq!(registered, 1, "{:?}", device.lines.all());
 }
 
 #[test]

@@ -146,6 +146,9 @@ impl Mapper for Lwm2m {
     }
 
     fn stop(&mut self, now: Timestamp, out: &mut Actions) {
+        if self.is_checkpoint_set {
+            self.checkpoint(out);
+        }
         self.client.stop(now);
         self.settle(now, out);
     }

@@ -280,6 +280,13 @@ impl Mqtt {
         self.write_checkpoint(out);
     }
 
+    /// At the end what was to be written a little later is written now.
+    pub(crate) fn checkpoint_now(&mut self, out: &mut Actions) {
+        if self.is_checkpoint_set {
+            self.checkpoint(out);
+        }
+    }
+
     fn write_checkpoint(&self, out: &mut Actions) {
         let saved = Saved {
             session: self.session.state().checkpoint(),

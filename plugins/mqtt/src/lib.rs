@@ -80,6 +80,7 @@ impl Mapper for Mqtt {
     }
 
     fn stop(&mut self, now: Timestamp, out: &mut Actions) {
+        self.checkpoint_now(out);
         self.session.stop();
         self.settle(now, out);
     }

@@ -107,7 +107,11 @@ impl Mapper for OneM2m {
         write_state(&self.session.state)
     }
 
-    fn stop(&mut self, _now: Timestamp, _out: &mut Actions) {}
+    fn stop(&mut self, _now: Timestamp, out: &mut Actions) {
+        if self.is_checkpoint_set {
+            self.write_checkpoint(out);
+        }
+    }
 }
 
 impl OneM2m {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tombolo_sdk::events::{Header, HttpCall};
 use tombolo_sdk::{Actions, Request, Timestamp};
 
-use crate::Purpose;
+use crate::bridge::Purpose;
 use crate::chance::Chance;
 use crate::codec::url::Url;
 

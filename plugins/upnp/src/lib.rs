@@ -1,87 +1,27 @@
-//! UPnP devices as IoT nodes, and IoT things as UPnP devices: the glue between the contract and the parts.
+//! UPnP devices as IoT nodes, and IoT things as UPnP devices: the glue between the contract and [`bridge`], where both sides meet.
 //!
-//! Owns the order in which the parts are asked, the state that survives, and the one timer that is set for whatever is due next. It
-//! decides nothing about devices (see [`session`]) or things (see [`device`]). `README.md` beside this crate has the tables.
+//! Owns which event goes where. It decides nothing about devices (see [`session`]) or things (see [`device`]). `README.md` beside this crate
+//! has the tables.
 
-use serde::{Deserialize, Serialize};
-use tombolo_sdk::events::{Datagram, HttpAnswer, HttpDone, HttpIncoming};
-use tombolo_sdk::{
-    Actions, Connection, Description, EndpointNeed, Event, Failure, Level, Mapper, ReasonCode, Request, StartInput,
-    State, Timestamp, Why, export,
-};
+use tombolo_sdk::{Actions, Description, EndpointNeed, Event, Mapper, StartInput, State, Timestamp, export};
 
+mod bridge;
 mod calls;
 mod chance;
 mod codec;
 mod device;
 mod doors;
 mod mapping;
+mod saved;
 mod session;
 mod settings;
 
-use calls::{Calls, Way};
-use chance::Chance;
-use codec::ssdp::{self, Message};
-use device::{DEVICES, Things};
-use doors::Door;
-use session::{Errand, Memory, Session};
-use settings::{SCHEMA, Settings};
-
-/// The group of SSDP.
-pub(crate) const GROUP: Connection = 1;
-const GROUP_ENDPOINT: &str = "ssdp";
-/// Where devices tell their events, and where control points find mirrored things.
-const SERVE: Connection = 2;
-const SERVE_ENDPOINT: &str = "serve";
-const STATE_VERSION: u32 = 1;
-/// Runs out when something is due.
-const DUE_TIMER: u64 = 1;
-const CHECKPOINT_TIMER: u64 = 2;
-/// What changed within this time is one checkpoint.
-const CHECKPOINT_MS: u32 = 1_000;
-/// The host keeps no larger state.
-const STATE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What stands before the token in URLs that devices tell their events to.
-const EVENTS: &str = "e";
-
-/// What a request of ours is for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Purpose {
-    /// Of the control point.
-    Errand(Errand),
-    /// A notification of our devices to a subscriber.
-    Event { sid: String },
-}
-
-/// One network of devices.
-#[derive(Debug)]
-pub struct Upnp {
-    session: Session,
-    /// Of others, shown as devices.
-    things: Things,
-    calls: Calls<Purpose>,
-    chance: Chance,
-    group: Door,
-    serve: Door,
-    /// What peers reach us under, without a slash at the end.
-    url: Option<String>,
-    is_checkpoint_set: bool,
-    /// When the timer runs out.
-    due: Option<Timestamp>,
-}
-
-/// What survives.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    session: Memory,
-    things: device::Memory,
-    calls: Calls<Purpose>,
-    chance: Chance,
-    group: Option<Door>,
-    serve: Option<Door>,
-    is_checkpoint_set: bool,
-    due: Option<Timestamp>,
-}
+pub use bridge::Upnp;
+use bridge::{CHECKPOINT_TIMER, DUE_TIMER, GROUP_ENDPOINT, SERVE_ENDPOINT, reply};
+use device::Things;
+use saved::STATE_VERSION;
+use session::Session;
+use settings::SCHEMA;
 
 impl Mapper for Upnp {
     fn describe() -> Description {
@@ -115,39 +55,8 @@ impl Mapper for Upnp {
     }
 
     fn start(input: StartInput) -> Result<(Self, Actions), String> {
-        let settings = Settings::parse(&input.settings)?;
         let mut out = Actions::new();
-        let saved = input.read_state(STATE_VERSION, |bytes| serde_json::from_slice::<Saved>(bytes), &mut out)?;
-        let is_swap = input.why == Why::Swapped && saved.is_some();
-        let saved = saved.unwrap_or_else(|| Saved::fresh(input.seed));
-        let Saved { session, things, mut calls, mut chance, group, serve, is_checkpoint_set, due } = saved;
-        let max_age_s = settings.max_age_s;
-        let (session, things) = match is_swap {
-            true => (Session::resume(settings, session), Things::resume(things, max_age_s)),
-            false => {
-                calls.forget_running();
-                let things = Things::restarted(things, max_age_s, input.now, &mut chance);
-                let mut way = Way { now: input.now, calls: &mut calls, chance: &mut chance, out: &mut out };
-                (Session::restarted(settings, session, &mut way), things)
-            }
-        };
-        let mut upnp = Self {
-            session,
-            things,
-            calls,
-            chance,
-            group: Door::new(GROUP, GROUP_ENDPOINT, group, &input),
-            serve: Door::new(SERVE, SERVE_ENDPOINT, serve, &input),
-            url: input.url_of(SERVE_ENDPOINT).map(|url| url.trim_end_matches('/').to_owned()),
-            is_checkpoint_set: is_swap && is_checkpoint_set,
-            due: due.filter(|_| is_swap),
-        };
-        if is_swap {
-            upnp.things.stay_open(upnp.open_url().as_deref(), upnp.group.is_open());
-        }
-        upnp.session.declare(&mut out);
-        upnp.tidy(&input, &mut out);
-        upnp.settle(input.now, &mut out);
+        let upnp = Self::begin(&input, &mut out)?;
         Ok((upnp, out))
     }
 
@@ -189,189 +98,13 @@ impl Mapper for Upnp {
     }
 
     fn stop(&mut self, now: Timestamp, out: &mut Actions) {
+        if self.is_checkpoint_set {
+            self.checkpoint(out);
+        }
         self.with_things(now, out, Things::stop);
         self.with(now, out, Session::stop);
         self.calls.flush(out);
     }
-}
-
-impl Upnp {
-    fn with<R>(&mut self, now: Timestamp, out: &mut Actions, act: impl FnOnce(&mut Session, &mut Way<'_>) -> R) -> R {
-        act(&mut self.session, &mut Way { now, calls: &mut self.calls, chance: &mut self.chance, out })
-    }
-
-    fn with_things(&mut self, now: Timestamp, out: &mut Actions, act: impl FnOnce(&mut Things, &mut Way<'_>)) {
-        act(&mut self.things, &mut Way { now, calls: &mut self.calls, chance: &mut self.chance, out });
-    }
-
-    /// What peers reach us under now.
-    fn open_url(&self) -> Option<String> {
-        self.url.clone().filter(|_| self.serve.is_open())
-    }
-
-    /// Ends what the host still knows and this instance does not.
-    fn tidy(&self, input: &StartInput, out: &mut Actions) {
-        let is_ours = |connection: Connection| match connection {
-            GROUP => self.group.is_open(),
-            SERVE => self.serve.is_open(),
-            _ => false,
-        };
-        input
-            .connections
-            .iter()
-            .filter(|connection| !is_ours(**connection))
-            .for_each(|connection| out.close(*connection));
-        let known: Vec<Request> = self.session.reads().collect();
-        for request in input.requests.iter().filter(|request| !known.contains(request)) {
-            let failure = Failure::new(ReasonCode::Internal, "the plugin was replaced meanwhile; please try again");
-            out.fail(*request, failure);
-        }
-    }
-
-    fn datagram(&mut self, datagram: &Datagram, now: Timestamp, out: &mut Actions) {
-        if datagram.connection != GROUP {
-            return;
-        }
-        let from = datagram.peer.address.as_str();
-        match ssdp::parse(&datagram.bytes) {
-            // We hear ourselves.
-            Ok(Message::Here(here)) if self.things.is_own(&here.udn) => {}
-            Ok(Message::Here(here)) => self.with(now, out, |session, way| session.handle_here(&here, from, way)),
-            Ok(Message::Gone { udn }) => self.with(now, out, |session, way| session.handle_gone(&udn, from, way)),
-            Ok(Message::Update { udn, location, next_boot_id }) => {
-                self.session.handle_update(&udn, location.as_ref(), next_boot_id);
-            }
-            Ok(Message::Search(search)) => self.with_things(now, out, |things, way| things.search(&search, from, way)),
-            Err(_) => {}
-        }
-    }
-
-    fn done(&mut self, done: HttpDone, now: Timestamp, out: &mut Actions) {
-        match self.calls.done(done.id) {
-            Some(Purpose::Errand(errand)) => {
-                self.with(now, out, |session, way| session.handle_answer(errand, done.outcome, way))
-            }
-            Some(Purpose::Event { sid }) => {
-                self.with_things(now, out, |things, way| things.notified(&sid, done.outcome, way))
-            }
-            None => {}
-        }
-    }
-
-    fn incoming(&mut self, incoming: HttpIncoming, now: Timestamp, out: &mut Actions) {
-        let HttpIncoming { id, call, .. } = incoming;
-        let target = call.target.clone();
-        // The operator's public URL may have a path of its own before ours.
-        let path: Vec<&str> = target.split('?').next().unwrap_or_default().split('/').collect();
-        let begins = path.iter().rposition(|part| [EVENTS, DEVICES].contains(part)).unwrap_or(path.len());
-        match path.get(begins..).unwrap_or_default() {
-            [EVENTS, token] if call.method == "NOTIFY" => {
-                let status = self.with(now, out, |session, way| session.handle_notify(id, token, &call, way));
-                status.into_iter().for_each(|status| reply(id, status, out));
-            }
-            [EVENTS, ..] => reply(id, 405, out),
-            [DEVICES, rest @ ..] => self.with_things(now, out, |things, way| things.request(id, rest, &call, way)),
-            _ => reply(id, 404, out),
-        }
-    }
-
-    /// Does what is due, starts what waits, and sets the timer for what comes next.
-    fn settle(&mut self, now: Timestamp, out: &mut Actions) {
-        self.group.handle_time(GROUP_ENDPOINT, now, out);
-        self.serve.handle_time(SERVE_ENDPOINT, now, out);
-        if self.group.is_open() != self.session.is_searching() {
-            self.session.set_group(self.group.is_open(), now);
-        }
-        let url = self.open_url();
-        self.things.set_open(url.as_deref(), self.group.is_open(), now);
-        self.session.set_callback(url.map(|url| format!("{url}/{EVENTS}/")));
-        if self.session.next_due().is_some_and(|due| due <= now) {
-            self.with(now, out, Session::handle_time);
-        }
-        if self.things.next_due().is_some_and(|due| due <= now) {
-            self.with_things(now, out, Things::handle_time);
-        }
-        self.calls.flush(out);
-        self.set_timer(now, out);
-        if (self.session.take_dirty() | self.things.take_dirty())
-            && !std::mem::replace(&mut self.is_checkpoint_set, true)
-        {
-            out.set_timer(CHECKPOINT_TIMER, CHECKPOINT_MS);
-        }
-    }
-
-    fn set_timer(&mut self, now: Timestamp, out: &mut Actions) {
-        let due = [self.session.next_due(), self.things.next_due(), self.group.next_due(), self.serve.next_due()]
-            .into_iter()
-            .flatten()
-            .min();
-        if due == self.due {
-            return;
-        }
-        self.due = due;
-        match due {
-            Some(due) => out.set_timer(DUE_TIMER, u32::try_from(((due - now).max(0) + 999) / 1000).unwrap_or(u32::MAX)),
-            None => out.cancel_timer(DUE_TIMER),
-        }
-    }
-
-    fn state(&self) -> State {
-        let saved = SavedRef {
-            session: self.session.memory(),
-            things: self.things.memory(),
-            calls: &self.calls,
-            chance: &self.chance,
-            group: &self.group,
-            serve: &self.serve,
-            is_checkpoint_set: self.is_checkpoint_set,
-            due: self.due,
-        };
-        // Plain data with text keys: there is nothing that JSON could not say.
-        State { version: STATE_VERSION, bytes: serde_json::to_vec(&saved).unwrap_or_default() }
-    }
-
-    fn checkpoint(&mut self, out: &mut Actions) {
-        self.is_checkpoint_set = false;
-        let state = self.state();
-        if state.bytes.len() <= STATE_BYTES_MAX {
-            out.checkpoint(state.version, state.bytes);
-        } else {
-            out.log(Level::Warn, "too many devices for a checkpoint; after a restart they are searched for again");
-        }
-    }
-}
-
-/// The same as [`Saved`], borrowed.
-#[derive(Serialize)]
-struct SavedRef<'a> {
-    session: &'a Memory,
-    things: &'a device::Memory,
-    calls: &'a Calls<Purpose>,
-    chance: &'a Chance,
-    group: &'a Door,
-    serve: &'a Door,
-    is_checkpoint_set: bool,
-    due: Option<Timestamp>,
-}
-
-impl Saved {
-    fn fresh(seed: u64) -> Self {
-        Self {
-            session: Memory::default(),
-            things: device::Memory::default(),
-            calls: Calls::default(),
-            chance: Chance::new(seed),
-            group: None,
-            serve: None,
-            is_checkpoint_set: false,
-            due: None,
-        }
-    }
-}
-
-/// An answer without a body.
-fn reply(request: Request, status: u16, out: &mut Actions) {
-    out.http_reply(request, HttpAnswer { status, headers: Vec::new(), body: Vec::new() });
 }
 
 export!(Upnp);

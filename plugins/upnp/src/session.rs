@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tombolo_sdk::events::HttpAnswer;
 use tombolo_sdk::{Actions, Failure, Level, NodeNumber, NodeState, ReasonCode, Request, Timestamp};
 
-use crate::Purpose;
+use crate::bridge::Purpose;
 use crate::calls::{Call, Way};
 use crate::codec::url::Url;
 use crate::mapping::Names;

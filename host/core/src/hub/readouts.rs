@@ -57,6 +57,8 @@ pub(super) struct Readout {
     pub(super) errand: Option<Errand>,
     /// Whose request was not answered yet: if everything is known, readings are the answer.
     asker: Option<Asker>,
+    /// It belongs to a subscription, which is told every report as it comes: here only what is known already, and trouble.
+    is_told: bool,
     profile: Profile,
     id: String,
     nodes: BTreeMap<NodeKey, Readable>,
@@ -160,15 +162,28 @@ impl Hub {
     ) -> Readout {
         let nodes = nodes.into_iter().map(|node| (node.key, node)).collect();
         let (pending, held, errors) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Readout { caller, errand: None, asker: None, profile, id, nodes, filter, timer: None, pending, held, errors }
+        let is_told = false;
+        Readout {
+            caller,
+            errand: None,
+            asker: None,
+            is_told,
+            profile,
+            id,
+            nodes,
+            filter,
+            timer: None,
+            pending,
+            held,
+            errors,
+        }
     }
 
-    /// Reads for a subscriber who wants to know at once; the readings carry the subscription's id.
+    /// Reads for a subscriber who wants to know at once; the readings carry the subscription's id. `is_told`: it is sent every report anyway.
     pub(super) fn read_now(
         &mut self,
-        caller: Peer,
-        profile: Profile,
-        id: String,
+        (caller, profile, id): (Peer, Profile, String),
+        is_told: bool,
         nodes: Vec<Readable>,
         filter: Filter,
         now: Timestamp,
@@ -176,7 +191,7 @@ impl Hub {
         self.cancel_readout(&caller, &id);
         if self.readouts.len() < limits::READOUTS_MAX {
             let readout = self.readout(caller, profile, id, nodes, filter);
-            self.start(readout, now);
+            self.start(Readout { is_told, ..readout }, now);
         }
     }
 
@@ -251,6 +266,9 @@ impl Hub {
         if let Some((_, unanswered)) = readout.pending.get_mut(&request) {
             unanswered.remove(&key);
         }
+        if readout.is_told {
+            return;
+        }
         let ready = std::mem::take(&mut readout.held);
         readout.answer_from(key, |wants| BTreeMap::from([(reading.at, entry.values(reading, wants))]));
         if readout.held.is_empty() {
@@ -319,6 +337,9 @@ impl Hub {
             return self.errand_read(errand, last, now);
         }
         let is_empty = last.is_empty();
+        if is_empty && readout.is_told {
+            return;
+        }
         let mut messages = sensor::split(readout.profile, &readout.id, &last, true);
         if let Some(asker) = readout.asker {
             let accepted = || sensor::accepted(readout.profile.dialect, &readout.id, false);

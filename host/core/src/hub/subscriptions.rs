@@ -137,8 +137,8 @@ impl Hub {
         let nodes = subscription.targets.values().map(|target| target.wanted.clone()).collect();
         let fields = subscription.rules.iter().map(|rule| rule.name.clone()).collect();
         let filter = Filter { fields, kinds: subscription.kinds, from: None, to: None };
-        let (caller, profile, id) = (subscription.caller.clone(), subscription.profile, subscription.id.clone());
-        self.read_now(caller, profile, id, nodes, filter, now);
+        let named = (subscription.caller.clone(), subscription.profile, subscription.id.clone());
+        self.read_now(named, subscription.wants_all(), nodes, filter, now);
     }
 
     /// The subscriber wants no more of it.

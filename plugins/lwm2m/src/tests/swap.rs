@@ -105,3 +105,12 @@ fn state_that_cannot_be_read_ends_a_swap_and_not_a_restart() {
     assert!(<crate::Lwm2m as tombolo_sdk::Mapper>::start(input).unwrap_err().contains("cannot be read"));
     assert!(harness.restart().is_ok());
 }
+
+#[test]
+fn what_changed_just_before_the_end_is_kept() {
+    let (mut bench, _) = observing();
+    bench.event(Event::Unwanted(bench.number("a/3303/0")));
+    bench.event(Event::Wanted(bench.number("a/3303/0")));
+    let last = bench.harness.stop().to_vec();
+    assert!(last.iter().any(|action| matches!(action, Action::Checkpoint(_))), "{last:?}");
+}

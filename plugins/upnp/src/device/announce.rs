@@ -86,8 +86,8 @@ impl Announcer {
             for Datagram { to, text } in entry.remove() {
                 self.count -= 1;
                 match to {
-                    Some(peer) => out.send_to(crate::GROUP, &peer, text),
-                    None => out.send_datagram(crate::GROUP, text),
+                    Some(peer) => out.send_to(crate::bridge::GROUP, &peer, text),
+                    None => out.send_datagram(crate::bridge::GROUP, text),
                 }
             }
         }

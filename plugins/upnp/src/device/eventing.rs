@@ -11,7 +11,7 @@ use tombolo_sdk::events::{HttpAnswer, HttpCall};
 use tombolo_sdk::{Failure, Timestamp};
 
 use super::control::status;
-use crate::Purpose;
+use crate::bridge::Purpose;
 use crate::calls::{Call, Way};
 use crate::codec::gena::{self, Subscribe};
 use crate::codec::headers::{get, header, sender};

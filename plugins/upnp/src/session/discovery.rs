@@ -71,7 +71,7 @@ impl Session {
         let wait = if search.is_repeated { Timestamp::from(self.settings.search_s) * SECOND } else { REPEAT_MS * 1000 };
         search.is_repeated = !search.is_repeated;
         search.next = Some(way.now + wait);
-        way.out.send_datagram(crate::GROUP, ssdp::write_search(ssdp::ROOT_DEVICE, WITHIN_S));
+        way.out.send_datagram(crate::bridge::GROUP, ssdp::write_search(ssdp::ROOT_DEVICE, WITHIN_S));
     }
 
     /// A device says that it is there.

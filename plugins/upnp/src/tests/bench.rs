@@ -127,7 +127,7 @@ impl Bench {
 
     pub(super) fn datagram(&mut self, from: &str, bytes: &[u8]) {
         let peer = Peer { address: from.into(), identity: None };
-        self.event(Event::Datagram(Datagram { connection: crate::GROUP, peer, bytes: bytes.into() }));
+        self.event(Event::Datagram(Datagram { connection: crate::bridge::GROUP, peer, bytes: bytes.into() }));
     }
 
     pub(super) fn announce(&mut self, lamp: usize) {
@@ -217,7 +217,7 @@ impl Bench {
     }
 
     pub(super) fn swapped(self) -> Self {
-        let open = [crate::GROUP, crate::SERVE];
+        let open = [crate::bridge::GROUP, crate::bridge::SERVE];
         let requests = Vec::new();
         self.swapped_with(&open, requests)
     }

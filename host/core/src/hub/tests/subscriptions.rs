@@ -137,6 +137,11 @@ fn what_is_known_can_be_read_at_once() {
     let request = request_in(&out);
     let out = world.report("home", 2, vec![sample(0, decimal("1.0"))], Some(request), None);
     assert_eq!(out, ["alice last s1: |kitchen/meter energy=1.0 kWh"], "it is news as well");
+    assert_eq!(
+        world.act("home", Action::Complete { id: request, outcome: Ok(()) }),
+        Vec::<String>::new(),
+        "and told once"
+    );
 }
 
 #[test]
