@@ -43,8 +43,6 @@ struct Reading {
     is_promised: bool,
     /// Accounts that are to have it.
     entitled: BTreeSet<String>,
-    /// And those that were when it was reported first: for others what is told again may be old.
-    at_first: BTreeSet<String>,
 }
 
 /// Counters by name.
@@ -62,6 +60,8 @@ impl Tally {
 }
 
 type Jid = String;
+/// Of a node, by name, and its value.
+type Field = (String, String, Value);
 
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
@@ -78,6 +78,8 @@ pub(crate) struct Facts {
     readings: BTreeMap<(String, i64), Reading>,
     /// Ids of stanzas with a promised reading that left or are held.
     durable: BTreeSet<String>,
+    /// What each message carried, and to whom.
+    carried: BTreeMap<String, (Jid, Vec<Field>)>,
     /// And of those for who wants some changes only: they say again what is known.
     partial: BTreeSet<String>,
     /// Who got what, by ids of stanzas.
@@ -99,7 +101,7 @@ pub(crate) fn bare(jid: &str) -> &str {
 }
 
 /// A payload's readings: node, field, value.
-fn values(answer: &Answer) -> Vec<(String, String, Value)> {
+fn values(answer: &Answer) -> Vec<Field> {
     let Progress::Data { readings, .. } = &answer.progress else { return Vec::new() };
     let mut values = Vec::new();
     for reading in readings {
@@ -255,6 +257,7 @@ impl Facts {
             let subscription = self.subscriptions.get(&(to.clone(), answer.id.clone()));
             self.partial.extend(subscription.filter(|one| !one.is_for_all).map(|_| id.clone()));
             self.durable.extend(is_durable.then(|| id.clone()));
+            self.carried.insert(id.clone(), (to.clone(), values(answer)));
             self.check_permits(&to, answer);
         }
         if self.rules.keys().all(|(who, _)| who != bare(&to)) && String::from(stanza).contains("dev0") {
@@ -343,9 +346,6 @@ impl Facts {
             .collect();
         let reading = self.readings.entry((node.to_owned(), number)).or_default();
         reading.reports += 1;
-        if reading.reports == 1 {
-            reading.at_first.clone_from(&entitled);
-        }
         reading.entitled.extend(entitled);
     }
 
@@ -374,7 +374,6 @@ impl Facts {
         self.tally.add("readings received", 1);
         let reading = self.readings.get(&(node.to_owned(), number));
         let reports = reading.map_or(0, |reading| reading.reports);
-        let is_in_order = reading.is_some_and(|reading| reading.at_first.contains(bare(jid)));
         let ids = self.got.entry((jid.to_owned(), node.to_owned(), number)).or_default();
         let is_first = ids.is_empty();
         self.tally.add("readings doubled", u64::from(!is_first));
@@ -386,7 +385,8 @@ impl Facts {
             let ids = ids.clone();
             self.wrong(format!("{jid} got {node} {number} under {} ids, {reports} reports: {ids:?}", ids.len()));
         }
-        if !is_in_order {
+        // What a broker sent again and a mapper reported again may be new to who came in between.
+        if reports > 1 {
             return;
         }
         let newest = self.newest.entry((jid.to_owned(), node.to_owned())).or_insert(number);
@@ -413,6 +413,16 @@ impl Facts {
         self.tally.add("subscriptions lost before they were durable", lost.len() as u64);
         for key in lost {
             self.end_nodes(&key, |_| true);
+        }
+    }
+
+    /// The server has had this message for long, and sends it back to a host that remembers nothing of it: custody ended with the server.
+    pub(crate) fn forfeits(&mut self, id: &str) {
+        let Some((jid, values)) = self.carried.get(id) else { return };
+        for (node, _, value) in values {
+            let reading = number(value).and_then(|number| self.readings.get_mut(&(node.clone(), number)));
+            let was_owed = reading.is_some_and(|reading| reading.entitled.remove(bare(jid)));
+            self.tally.add("readings sent back to a host that had died", u64::from(was_owed));
         }
     }
 

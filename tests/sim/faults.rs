@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::bridges::NAMES;
 use crate::facts::Level;
+use crate::server::Place;
 use crate::wires::Wires;
 use crate::world::{Step, World};
 
@@ -92,6 +93,12 @@ impl World {
 
     /// The process ends at once; what the disk was writing is on it or not. Another begins with what is.
     pub(crate) fn kill(&mut self) {
+        // What the server has and will send back, nobody will know.
+        let queued = self.peers.iter().filter(|peer| peer.place != Place::Here).flat_map(|peer| &peer.queue);
+        let line = self.host.as_ref().map(|host| host.session.0.borrow().coming());
+        let back = queued.chain(line.iter().flatten()).chain(&self.account.waiting);
+        let back: Vec<String> = back.filter_map(|stanza| stanza.attr("id").map(str::to_owned)).collect();
+        back.iter().for_each(|id| self.facts.forfeits(id));
         self.cut();
         let Some(host) = self.host.take() else { return };
         if self.is_disk_well && self.dice.chance(50) {

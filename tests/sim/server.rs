@@ -135,8 +135,14 @@ impl World {
     /// Our session is gone: whoever asked us something is told so.
     fn nobody_is_there(&mut self, stanza: &Element) {
         let (from, id) = (stanza.attr("from").unwrap_or_default(), stanza.attr("id").unwrap_or_default());
-        if self.intents.remove(&(from.to_owned(), id.to_owned())).is_some() {
-            self.facts.tally.add("requests that found no host", 1);
+        if stanza.name() == "message" {
+            self.facts.forfeits(id);
+        }
+        let intent = self.intents.remove(&(from.to_owned(), id.to_owned()));
+        self.facts.tally.add("requests that found no host", u64::from(intent.is_some()));
+        // It does not ask again.
+        if let Some(Intent::Unsubscribe(subscription)) = intent {
+            self.facts.unsubscribes(from, &subscription);
         }
     }
 

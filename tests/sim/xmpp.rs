@@ -136,6 +136,19 @@ impl Line {
         }
     }
 
+    /// Stanzas on their way to the app.
+    pub(crate) fn coming(&self) -> Vec<Element> {
+        let heard = self.events.iter().filter_map(|event| match event {
+            SessionEvent::Stanza(stanza) => Some(stanza.clone()),
+            SessionEvent::Acknowledged(_) | SessionEvent::Online { .. } => None,
+        });
+        let down = self.down.iter().filter_map(|down| match down {
+            Down::Stanza(stanza) => Some(stanza.clone()),
+            Down::Acknowledged(_) => None,
+        });
+        heard.chain(down).collect()
+    }
+
     /// The connection breaks: what is under way is lost. Gives what the server had sent and we have not.
     pub(crate) fn cut(&mut self) -> Vec<Element> {
         self.is_online = false;
