@@ -50,7 +50,7 @@ const STAGES: [Stage; 10] = [
         12,
         Work::Tests(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--test", "fast"]),
     ),
-    stage("simulation", 4, Work::Tests(&["test", "--workspace", "--test", "sim"])),
+    stage("simulation", 8, Work::Tests(&["test", "--workspace", "--test", "sim"])),
     stage("end to end", 15, Work::Tests(&["test", "--workspace", "--no-fail-fast", "--test", "e2e"])),
     stage("demo", 6, Work::Cargo(&["demo", "--", "--once"])),
 ];
