@@ -32,6 +32,8 @@ mod hostile;
 mod http;
 #[path = "e2e/killed.rs"]
 mod killed;
+#[path = "e2e/load.rs"]
+mod load;
 #[path = "e2e/local.rs"]
 mod local;
 #[path = "e2e/lwm2m.rs"]

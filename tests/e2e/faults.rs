@@ -9,9 +9,9 @@ use tombolo_dev::process::{Process, send_signal};
 use tombolo_tests::network;
 use tombolo_tests::peer::Peer;
 use tombolo_tests::service::SOON;
-use tombolo_tests::world::{ALICE, SERVICE, World};
+use tombolo_tests::world::World;
 
-use crate::swap::{ARRIVED_WITHIN, Device, counts};
+use crate::load::{ARRIVED_WITHIN, Device, counts, watched};
 
 const PER_SECOND: u32 = 200;
 /// Longer than a server may take to acknowledge before it counts as slow, shorter than a session may be silent.
@@ -19,27 +19,14 @@ const FROZEN: Duration = Duration::from_secs(7);
 /// Of the file system that is filled: the compiled plugin, the database and its copy have room.
 const DISK: &str = "size=96m";
 
-/// The usual stage, with Alice subscribed to the counter, and a device that counts.
-fn stage(world: &World) -> (Peer, usize, Device) {
-    let alice = world.peer(ALICE).unwrap();
-    world.broker.publish("load/counter", "0", true).unwrap();
-    world.await_value(&alice, "counter", "Count", "0").unwrap();
-    let subscribe = format!(
-        "<iq type='set' id='s1' to='{SERVICE}'><subscribe xmlns='urn:nf:iot:events:1.0' id='load' m='true'><nd id='counter' src='home'/></subscribe></iq>"
-    );
-    assert!(alice.exchange("s1", &subscribe).unwrap().contains("accepted"));
-    let mark = alice.mark();
-    (alice, mark, Device::start(world, PER_SECOND))
-}
-
 /// Everything that the device published was seen once, in order; custody has ended and balances.
 fn all_arrived(world: &World, alice: &Peer, mark: usize, device: Device) -> u32 {
-    let last = device.finish();
+    let last = device.finish(5 * PER_SECOND);
     alice
         .wait_stanza_within(ARRIVED_WITHIN, mark, |stanza| counts(stanza).contains(&last))
         .expect("the last reading arrives");
     let seen = alice.stanzas(mark);
-    let numbers: Vec<u32> = seen.iter().flat_map(|stanza| counts(stanza)).filter(|number| *number > 0).collect();
+    let numbers: Vec<u32> = seen.iter().flat_map(|stanza| counts(stanza)).collect();
     let first_gap = numbers.iter().zip(1..).find(|(got, want)| **got != *want);
     assert!(
         numbers.iter().copied().eq(1..=last),
@@ -75,7 +62,8 @@ impl Drop for Frozen {
 #[test]
 fn whoever_stands_still_in_turn_loses_nothing() {
     let (world, service) = World::running().unwrap();
-    let (alice, mark, device) = stage(&world);
+    let (alice, mark) = watched(&world);
+    let device = Device::start(&world, PER_SECOND);
     for (name, process) in
         [("prosody", world.server.id()), ("mosquitto", world.broker.process.id()), ("tombolo", service.id())]
     {
@@ -105,7 +93,8 @@ fn on_a_small_disk() {
     assert!(mounted.success(), "the state directory has a disk of its own");
     let _unmounted = Mount(state.clone());
     let service = world.site.run_ready().unwrap();
-    let (alice, mark, device) = stage(&world);
+    let (alice, mark) = watched(&world);
+    let device = Device::start(&world, PER_SECOND);
     device.wait_for_more(PER_SECOND);
 
     let log = service.lines.count();

@@ -3,33 +3,22 @@
 //! `TOMBOLO_KILLS` says how often; `TOMBOLO_SEED` repeats a run's points in time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
-use tombolo_dev::process::Process;
-use tombolo_tests::peer::values_in;
-use tombolo_tests::world::{ALICE, SERVICE, World};
+use tombolo_tests::world::World;
+
+use crate::load::{ARRIVED_WITHIN, Device, counts, watched};
 
 const PER_SECOND: u32 = 200;
-/// For what is still on its way after the last message.
-const ARRIVED_WITHIN: Duration = Duration::from_secs(120);
 
 #[test]
 fn killed_again_and_again_under_load_it_loses_nothing_and_its_custody_balances() {
     let kills: u32 = number("TOMBOLO_KILLS").unwrap_or(10);
     let mut seed = u64::from(number("TOMBOLO_SEED").unwrap_or(1));
     let (world, mut service) = World::running().unwrap();
-    let alice = world.peer(ALICE).unwrap();
-    world.broker.publish("load/counter", "0", true).unwrap();
-    world.await_value(&alice, "counter", "Count", "0").unwrap();
-    let subscribe = format!(
-        "<iq type='set' id='s1' to='{SERVICE}'><subscribe xmlns='urn:nf:iot:events:1.0' id='load' m='true'><nd id='counter' src='home'/></subscribe></iq>"
-    );
-    assert!(alice.exchange("s1", &subscribe).unwrap().contains("accepted"));
-    let mark = alice.mark();
-    let device = Device::start(&world);
+    let (alice, mark) = watched(&world);
+    let device = Device::start(&world, PER_SECOND);
     for kill in 1..=kills {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // A point in time that nobody chose, not a wait for something to happen.
@@ -40,7 +29,7 @@ fn killed_again_and_again_under_load_it_loses_nothing_and_its_custody_balances()
         assert_eq!(unbalanced, None, "after kill {kill}");
         assert!(accounts(&world).iter().all(|account| account["balances"] == true), "after kill {kill}");
     }
-    let last = device.finish();
+    let last = device.finish(1);
     print(&format!("{kills} kills, {last} readings"));
     let seen = |stanza: &str| counts(stanza).contains(&last);
     alice.wait_stanza_within(ARRIVED_WITHIN, mark, seen).expect("the last reading arrives");
@@ -90,50 +79,7 @@ fn sum(status: &Value, what: &str) -> u64 {
     status["custody"].as_array().into_iter().flatten().filter_map(|account| account[what].as_u64()).sum()
 }
 
-fn counts(stanza: &str) -> Vec<u32> {
-    values_in(stanza, "load", "Count")
-        .iter()
-        .filter_map(|value| value.parse().ok())
-        .filter(|count| *count > 0)
-        .collect()
-}
-
 fn id_of(stanza: &str) -> String {
     let element: minidom::Element = stanza.parse().unwrap();
     element.attr("id").unwrap_or_default().to_owned()
-}
-
-/// Counts at a fixed pace until it is told to finish.
-struct Device {
-    is_over: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<u32>,
-}
-
-impl Device {
-    fn start(world: &World) -> Self {
-        let mut publisher: Process = world.broker.publisher("load/counter", false).unwrap();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = is_over.clone();
-        let thread = std::thread::spawn(move || {
-            let begin = Instant::now();
-            let mut number = 0;
-            while !over.load(Ordering::Relaxed) || number == 0 {
-                number += 1;
-                let due = begin + Duration::from_secs(1) / PER_SECOND * number;
-                // A device's pace.
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                publisher.write_line(&number.to_string()).unwrap();
-            }
-            publisher.close_input();
-            publisher.wait(ARRIVED_WITHIN).expect("the broker takes everything");
-            number
-        });
-        Self { is_over, thread }
-    }
-
-    /// Gives the last number.
-    fn finish(self) -> u32 {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
 }
