@@ -3,10 +3,11 @@
 //! Whoever asks here knows HTTP only and speaks it byte by byte.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use serde_json::json;
+use tombolo_dev::process::free_port;
 use tombolo_tests::prosody::{DOMAIN, PASSWORD, Prosody};
 use tombolo_tests::service::{SOON, Site};
 use tombolo_tests::world::{ALICE, DEVICES, RULES, World};
@@ -15,7 +16,7 @@ use super::http::{LONG, endpoint};
 
 /// An address of this machine that was free a moment ago.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()))
 }
 
 /// The whole answer: status and body.

@@ -113,8 +113,8 @@ fn launch(directory: &Path, port: u16) -> Outcome<Process> {
     let mut command = bound(program);
     command.arg("-F").arg("--config").arg(directory.join("prosody.cfg.lua"));
     let process = Process::start("prosody", command)?;
-    // Both ports come up together; the one that everybody uses is told by number.
-    process.expect(&format!("[127.0.0.1]:{port}"), UP_WITHIN)?;
+    // Its ports come up together; the one that everybody uses is told by name and number.
+    process.expect(&format!("Activated service 'c2s' on [127.0.0.1]:{port}"), UP_WITHIN)?;
     Ok(process)
 }
 

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -228,10 +229,25 @@ fn children(parent: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// A loopback port that is free now.
+/// Ports that servers of tests get: below those that the system gives to whoever asks for any, so that no outgoing connection and no
+/// other test takes one between its being found free and its server's listening.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// How far apart two processes begin to look.
+const PORTS_APART: u32 = 100;
+
+/// A loopback port that is free now for TCP and UDP and that nobody of this process was given before.
 pub fn free_port() -> Outcome<u16> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    Ok(listener.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (first, span) = (std::process::id().wrapping_mul(PORTS_APART), u32::from(PORTS.end - PORTS.start));
+    for _ in PORTS {
+        let step = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from(step % span)?;
+        let address = ("127.0.0.1", port);
+        if std::net::TcpListener::bind(address).is_ok() && std::net::UdpSocket::bind(address).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("every port for servers of tests is taken".into())
 }
 
 /// With this variable set, what a failed test had in its directory is kept, and said where.
