@@ -291,7 +291,7 @@ impl App {
         loop {
             let Some(output) = self.hub.poll_output() else { break };
             match output {
-                Output::Stanza { item, stanza } => self.outbox.put(item, stanza),
+                Output::Stanza { item, stanza } => self.outbox.put(item, &stanza),
                 Output::Hold { item, stanza } => self.outbox.hold(item, &stanza),
                 Output::LetGo { items, end } => self.store.remove(&items, &end),
                 Output::Take { item, name, bytes } => self.store.take(&name, bytes, item),

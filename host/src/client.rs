@@ -15,7 +15,7 @@ use tombolo_core::wire::discovery;
 use tombolo_core::wire::sensor::Answer;
 use tombolo_core::wire::stanza::{self, Condition, Incoming, Kind, Message, StanzaFault};
 
-use crate::xmpp::{self, Item, SendError, Session, SessionEvent};
+use crate::xmpp::{self, Item, SendError, Session, SessionEvent, StanzaText};
 
 /// Events of the session that may wait: what a readout of many nodes brings at once.
 const EVENTS_MAX: usize = 256;
@@ -148,11 +148,11 @@ impl Client {
 
     /// Sends a stanza.
     pub fn send(&self, stanza: Element) -> Result<(), ClientError> {
+        let stanza = StanzaText::of(&stanza).map_err(ClientError::Unreachable)?;
         match self.session.send(Item { id: None, stanza }) {
             Ok(()) => Ok(()),
             Err(SendError::Full(_)) => Err(ClientError::Unreachable("the connection does not take any more".into())),
             Err(SendError::Closed(_)) => Err(ClientError::Unreachable("the session ended".into())),
-            Err(SendError::NotAStanza { reason, .. }) => Err(ClientError::Unreachable(reason)),
         }
     }
 

@@ -6,7 +6,7 @@
 //! are bytes with a number and a route, checkpoints are bytes with a version, records are bytes with a name and perhaps a route.
 //!
 //! Whatever is asked for while a transaction is under way waits for the next one, which takes all of it: one fsync for many
-//! readings. Within a transaction additions come first, then removals, then checkpoints and records, so that a checkpoint is never
+//! readings. That custody ended is in no hurry and begins no transaction by itself for a while. Within a transaction additions come first, then removals, then checkpoints and records, so that a checkpoint is never
 //! durable before the items that were handed over earlier.
 //!
 //! A file that is copied while it is written may be torn. Checksums tell, and then the copy `backup.redb`, which is never written to but
@@ -50,7 +50,7 @@ pub enum StoreEvent {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// Items by number, ascending: the order in which they were handed over.
-    pub items: Vec<(Item, Vec<u8>)>,
+    pub items: Vec<(Item, Arc<[u8]>)>,
     /// The newest checkpoint of each bridge.
     pub checkpoints: BTreeMap<String, State>,
     /// What the hub keeps for itself, by names of its own.
@@ -163,11 +163,12 @@ impl Store {
     }
 
     /// Takes items into custody; answered by [`StoreEvent::Durable`]. Numbers ascend over the life of the state directory.
-    pub fn append(&self, items: Vec<(Item, Vec<u8>)>) -> Result<(), StoreFull> {
+    pub fn append(&self, items: Vec<(Item, Arc<[u8]>)>) -> Result<(), StoreFull> {
         self.writer.append(items)
     }
 
-    /// Ends the custody of items, also of those that are not durable yet; of what is not there any more it has ended.
+    /// Ends the custody of items, also of those that are not durable yet; of what is not there any more it has ended. Nobody waits for it, so it
+    /// waits for the next transaction, at most [`limits::ENDS_WAIT_MS`]: after a crash in that time the item is there again.
     pub fn remove(&self, items: &[u64], end: &End) {
         self.writer.remove(items, end);
     }

@@ -6,7 +6,8 @@
 //! component, [`local::start`] a private Prosody.
 //!
 //! Flow: [`session`] (one task, owns the stream) over [`connector`] (TCP, TLS, SASL) over [`filter`] (mends what
-//! tokio-xmpp would drop). [`outbox`] is the pure part: what was sent, what is acknowledged, what goes out again.
+//! tokio-xmpp would drop, and writes what leaves as [`text`]). [`outbox`] is the pure part: what was sent, what is acknowledged, what goes
+//! out again.
 
 mod backoff;
 pub mod component;
@@ -18,6 +19,7 @@ mod sasl;
 pub mod session;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
 mod wire;
 
@@ -25,3 +27,4 @@ pub use component::Component;
 pub use filter::what_passes;
 pub use local::{LocalError, LocalServer, LocalState};
 pub use session::{Item, SendError, Session, SessionEvent, spawn};
+pub use text::StanzaText;

@@ -92,7 +92,7 @@ fn database() -> &'static [u8] {
         let place = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(place.path(), mpsc::channel(64).0).unwrap();
         let item = |number| Item { number, route: Route::new("home", "event") };
-        let items = (1..20).map(|number| (item(number), format!("<message id='{number}'/>").into_bytes()));
+        let items = (1..20).map(|number| (item(number), format!("<message id='{number}'/>").into_bytes().into()));
         store.append(items.collect()).unwrap();
         store.checkpoint("home", State { version: 1, bytes: b"{}".to_vec() });
         store.record("wish/1", Some(b"<subscribe/>".to_vec()), None);

@@ -73,7 +73,7 @@ impl World {
         self.look_at(&output);
         let Some(host) = &mut self.host else { return };
         match output {
-            Output::Stanza { item, stanza } => host.outbox.put(item, stanza),
+            Output::Stanza { item, stanza } => host.outbox.put(item, &stanza),
             Output::Hold { item, stanza } => host.outbox.hold(item, &stanza),
             Output::LetGo { items, end } => host.store.remove(&items, &end),
             Output::Take { item, name, bytes } => host.store.take(&name, bytes, item),

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::custody::{self, Account, End, Item, Route};
@@ -31,9 +32,9 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn left(&self) -> Vec<(Item, Vec<u8>)> {
+    pub(crate) fn left(&self) -> Vec<(Item, Arc<[u8]>)> {
         let item = |(number, (route, bytes)): (&u64, &(Route, Vec<u8>))| {
-            (Item { number: *number, route: route.clone() }, bytes.clone())
+            (Item { number: *number, route: route.clone() }, bytes.as_slice().into())
         };
         self.items.iter().map(item).collect()
     }
@@ -75,7 +76,7 @@ impl Disk {
         self.next_item = durable.last().map_or(0, |last| last + 1).max(self.next_item);
         for (item, bytes) in batch.append {
             self.take(&item.route);
-            self.items.insert(item.number, (item.route, bytes));
+            self.items.insert(item.number, (item.route, bytes.to_vec()));
         }
         let mut seen = BTreeSet::new();
         for (item, end) in batch.remove.iter().filter(|(item, _)| seen.insert(*item)) {
@@ -137,7 +138,7 @@ pub(crate) struct StoreFull;
 pub(crate) struct Store(Rc<RefCell<Writer>>);
 
 impl Store {
-    pub(crate) fn append(&self, items: Vec<(Item, Vec<u8>)>) -> Result<(), StoreFull> {
+    pub(crate) fn append(&self, items: Vec<(Item, Arc<[u8]>)>) -> Result<(), StoreFull> {
         let mut writer = self.0.borrow_mut();
         if writer.pending.append.len() + items.len() > limits::OUTBOX_STANZAS_MAX {
             return Err(StoreFull);

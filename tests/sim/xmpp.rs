@@ -9,28 +9,23 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use minidom::Element;
+pub(crate) use tombolo::xmpp::StanzaText;
 use tombolo::xmpp::outbox::Outbox;
 use tombolo_core::model::limits::{HANDED_OVER_STANZAS_MAX, UNACKNOWLEDGED_STANZAS_MAX};
-use xmpp_parsers::stanza::Stanza;
 
 /// A stanza to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) id: Option<u64>,
-    pub(crate) stanza: Element,
+    pub(crate) stanza: StanzaText,
 }
 
 /// Why an item was not taken.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "as the session gives it back")]
 pub(crate) enum SendError {
     Full(Item),
     #[allow(dead_code, reason = "a session that ends takes its process along here")]
     Closed(Item),
-    NotAStanza {
-        reason: String,
-        id: Option<u64>,
-    },
 }
 
 /// What the server sends us.
@@ -86,17 +81,12 @@ impl Session {
         })))
     }
 
-    #[expect(clippy::result_large_err, reason = "as the session gives it back")]
     pub(crate) fn send(&self, item: Item) -> Result<(), SendError> {
         let mut line = self.0.borrow_mut();
         if line.inbox.len() >= HANDED_OVER_STANZAS_MAX {
             return Err(SendError::Full(item));
         }
-        let Item { id, stanza } = item;
-        match Stanza::try_from(stanza.clone()) {
-            Ok(_) => line.inbox.push_back(Item { id, stanza }),
-            Err(error) => return Err(SendError::NotAStanza { reason: error.to_string(), id }),
-        }
+        line.inbox.push_back(item);
         Ok(())
     }
 }
@@ -112,8 +102,9 @@ impl Line {
             }
             let Some(item) = self.outbox.next() else { return };
             self.count += 1;
-            self.sent.push_back((self.count, item.stanza.clone()));
-            self.up.push_back(item.stanza.clone());
+            let stanza = item.stanza.element().unwrap_or_else(|| Element::bare("unreadable", "jabber:client"));
+            self.sent.push_back((self.count, stanza.clone()));
+            self.up.push_back(stanza);
             self.outbox.sent(self.count);
         }
     }
@@ -130,7 +121,7 @@ impl Line {
     fn acknowledged(&mut self, count: u64) {
         self.sent.retain(|(number, _)| *number > count);
         let items = self.outbox.acknowledged(|number| *number <= count);
-        let ids: Vec<u64> = items.iter().filter_map(|item| item.id).collect();
+        let ids: Vec<u64> = items.iter().filter_map(|(item, _)| item.id).collect();
         if !ids.is_empty() {
             self.events.push_back(SessionEvent::Acknowledged(ids));
         }

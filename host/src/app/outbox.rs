@@ -5,16 +5,14 @@
 //! other. Never looks into a stanza, and never drops one that was durable before the server had it: what can never be sent is set aside.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use minidom::Element;
 use tombolo_core::model::custody::{self, End, Route};
 use tombolo_core::model::limits;
 
 use crate::store::Store;
-use crate::xmpp::{Item, SendError, Session};
-
-/// Messages that wait as trees, ready to be handed over; a tree takes ten times its text, so those behind them wait as texts.
-const TREES_MAX: usize = 2048;
+use crate::xmpp::{Item, SendError, Session, StanzaText};
 
 /// Messages handed over in one turn of the service's loop: the session may take them as fast as they come, and others wait for their turn.
 const TURN_MAX: usize = 256;
@@ -31,58 +29,36 @@ pub(crate) struct Outbox {
     /// Durable items with the session, not acknowledged.
     with_session: usize,
     /// Durable items that were handed over, also acknowledged ones: what comes back is told from these.
-    sent: BTreeMap<u64, Sent>,
+    sent: BTreeMap<u64, (Route, StanzaText)>,
     /// Durable items that the last [`Outbox::pump`] handed over.
     handed: Vec<u64>,
 }
 
-/// A message that must survive a crash, as it is kept.
-struct Sent {
-    route: Route,
-    text: Box<str>,
+/// A message that waits; with its route, if it must survive a crash.
+struct Kept {
+    item: Item,
+    route: Option<Route>,
 }
 
 struct Waiting {
-    item: Kept,
+    kept: Kept,
     /// Durable, or needs not be: waits only for those before it.
     ready: bool,
 }
 
-/// A message that waits.
-enum Kept {
-    /// With its text, if it must survive a crash.
-    Tree(Item, Option<Sent>),
-    Text(u64, Sent),
-}
-
-impl Kept {
-    fn id(&self) -> Option<u64> {
-        match self {
-            Self::Tree(item, _) => item.id,
-            Self::Text(id, _) => Some(*id),
-        }
-    }
-
-    /// As it is handed over, with its text; an error is the id of what was no stanza.
-    fn into_item(self) -> Result<(Item, Option<Sent>), u64> {
-        match self {
-            Self::Tree(item, kept) => Ok((item, kept)),
-            Self::Text(id, kept) => match kept.text.parse() {
-                Ok(stanza) => Ok((Item { id: Some(id), stanza }, Some(kept))),
-                Err(_) => Err(id),
-            },
-        }
-    }
-}
-
 impl Outbox {
     /// Takes up what an earlier run left.
-    pub(crate) fn new(store: Store, left: Vec<(custody::Item, Vec<u8>)>) -> Self {
+    pub(crate) fn new(store: Store, left: Vec<(custody::Item, Arc<[u8]>)>) -> Self {
         let mut ordered = VecDeque::new();
         for (custody::Item { number, route }, bytes) in left {
-            match String::from_utf8(bytes) {
-                Ok(text) => ordered.push_back(Kept::Text(number, Sent { route, text: text.into_boxed_str() })),
-                Err(_) => set_aside(&store, number),
+            match StanzaText::read(&bytes) {
+                Ok(stanza) => {
+                    ordered.push_back(Kept { item: Item { id: Some(number), stanza }, route: Some(route) });
+                }
+                Err(reason) => {
+                    tracing::error!(item = number, reason, "a stored stanza is unreadable and is set aside");
+                    store.remove(&[number], &End::dead("it cannot be read"));
+                }
             }
         }
         Self {
@@ -97,24 +73,24 @@ impl Outbox {
     }
 
     /// Takes a stanza from the hub.
-    pub(crate) fn put(&mut self, item: Option<custody::Item>, stanza: Element) {
+    pub(crate) fn put(&mut self, item: Option<custody::Item>, stanza: &Element) {
+        let text = match StanzaText::of(stanza) {
+            Ok(text) => text,
+            Err(reason) => return self.refuse(item, stanza, reason),
+        };
         let Some(taken) = item else {
-            let item = Item { id: None, stanza };
-            match item.stanza.name() {
-                "message" if self.storing.is_empty() => self.ordered.push_back(Kept::Tree(item, None)),
-                "message" => self.storing.push_back(Waiting { item: Kept::Tree(item, None), ready: true }),
-                _ => self.urgent.push_back(item),
+            let (item, is_message) = (Item { id: None, stanza: text }, stanza.name() == "message");
+            match is_message {
+                true if self.storing.is_empty() => self.ordered.push_back(Kept { item, route: None }),
+                true => self.storing.push_back(Waiting { kept: Kept { item, route: None }, ready: true }),
+                false => self.urgent.push_back(item),
             }
             return;
         };
-        let (id, text) = (taken.number, String::from(&stanza));
-        let kept = Sent { route: taken.route.clone(), text: text.as_str().into() };
-        let item = match self.storing.len() + self.ordered.len() < TREES_MAX {
-            true => Kept::Tree(Item { id: Some(id), stanza }, Some(kept)),
-            false => Kept::Text(id, kept),
-        };
-        self.storing.push_back(Waiting { item, ready: false });
-        if self.store.append(vec![(taken, text.into_bytes())]).is_err() {
+        let (id, bytes) = (taken.number, text.bytes());
+        let kept = Kept { item: Item { id: Some(id), stanza: text }, route: Some(taken.route.clone()) };
+        self.storing.push_back(Waiting { kept, ready: false });
+        if self.store.append(vec![(taken, bytes)]).is_err() {
             // Not durable, hence never reported as such: whoever handed it over keeps it. It still leaves in its turn.
             tracing::warn!("the disk does not keep up; a stanza is sent without being stored");
             self.mark_ready(id);
@@ -123,15 +99,30 @@ impl Outbox {
 
     /// Keeps a stanza without sending it.
     pub(crate) fn hold(&mut self, item: custody::Item, stanza: &Element) {
-        if self.store.append(vec![(item, String::from(stanza).into_bytes())]).is_err() {
+        let text = match StanzaText::of(stanza) {
+            Ok(text) => text,
+            Err(reason) => return self.refuse(Some(item), stanza, reason),
+        };
+        if self.store.append(vec![(item, text.bytes())]).is_err() {
             tracing::warn!("the disk does not keep up; a reading is held without being stored");
+        }
+    }
+
+    /// What no server would take is set aside at once: it would end every stream that it is sent on.
+    fn refuse(&self, item: Option<custody::Item>, stanza: &Element, reason: String) {
+        tracing::error!(reason, "a stanza of ours is none and is set aside");
+        let Some(item) = item else { return };
+        let number = item.number;
+        let content = format!("{stanza:?}").into_bytes();
+        if self.store.append(vec![(item, content.into())]).is_ok() {
+            self.store.remove(&[number], &End::dead(reason));
         }
     }
 
     /// A durable stanza that was handed over, the newest of them if it is old; with its route.
     pub(crate) fn remembered(&self, id: u64) -> Option<(Element, Route)> {
-        let sent = self.sent.get(&id)?;
-        Some((sent.text.parse().ok()?, sent.route.clone()))
+        let (route, text) = self.sent.get(&id)?;
+        Some((text.element()?, route.clone()))
     }
 
     /// A stanza need not be remembered any more.
@@ -139,8 +130,8 @@ impl Outbox {
         self.sent.remove(&id);
     }
 
-    fn remember(&mut self, id: u64, sent: Sent) {
-        self.sent.insert(id, sent);
+    fn remember(&mut self, id: u64, route: Route, text: StanzaText) {
+        self.sent.insert(id, (route, text));
         if self.sent.len() > limits::RETURNABLE_STANZAS_MAX {
             self.sent.pop_first();
         }
@@ -153,11 +144,11 @@ impl Outbox {
 
     fn mark_ready(&mut self, id: u64) {
         // Items become durable in order, so it is nearly always the first.
-        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.item.id() == Some(id)) {
+        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.kept.item.id == Some(id)) {
             waiting.ready = true;
         }
         while self.storing.front().is_some_and(|waiting| waiting.ready) {
-            self.ordered.extend(self.storing.pop_front().map(|waiting| waiting.item));
+            self.ordered.extend(self.storing.pop_front().map(|waiting| waiting.kept));
         }
     }
 
@@ -178,20 +169,16 @@ impl Outbox {
     pub(crate) fn pump(&mut self, session: &Session) -> bool {
         self.handed.clear();
         while let Some(item) = self.urgent.pop_front() {
-            if let Some((back, _)) = self.hand_over(session, item, None) {
-                self.urgent.push_front(back);
+            if let Err(back) = self.hand_over(session, Kept { item, route: None }) {
+                self.urgent.push_front(back.item);
                 return false;
             }
         }
         for _ in 0..TURN_MAX {
             let Some(kept) = self.ordered.pop_front() else { return false };
-            match kept.into_item().map(|(item, sent)| self.hand_over(session, item, sent)) {
-                Ok(Some((back, sent))) => {
-                    self.ordered.push_front(Kept::Tree(back, sent));
-                    return false;
-                }
-                Ok(None) => {}
-                Err(id) => set_aside(&self.store, id),
+            if let Err(back) = self.hand_over(session, kept) {
+                self.ordered.push_front(back);
+                return false;
             }
         }
         !self.ordered.is_empty()
@@ -203,24 +190,19 @@ impl Outbox {
         &self.handed
     }
 
-    /// Gives the item back if it has to wait.
-    fn hand_over(&mut self, session: &Session, item: Item, sent: Option<Sent>) -> Option<(Item, Option<Sent>)> {
-        let id = item.id;
+    /// Gives the message back if it has to wait.
+    fn hand_over(&mut self, session: &Session, Kept { item, route }: Kept) -> Result<(), Kept> {
+        let (id, stanza) = (item.id, item.stanza.clone());
         match session.send(item) {
             Ok(()) => {
                 self.with_session += usize::from(id.is_some());
                 self.handed.extend(id);
-                if let Some((id, sent)) = id.zip(sent) {
-                    self.remember(id, sent);
+                if let Some((id, route)) = id.zip(route) {
+                    self.remember(id, route, stanza);
                 }
-                None
+                Ok(())
             }
-            Err(SendError::Full(item) | SendError::Closed(item)) => Some((item, sent)),
-            Err(SendError::NotAStanza { reason, id }) => {
-                tracing::error!(reason, "a stanza of ours is none and is set aside");
-                self.store.remove(&id.into_iter().collect::<Vec<_>>(), &End::dead(reason));
-                None
-            }
+            Err(SendError::Full(item) | SendError::Closed(item)) => Err(Kept { item, route }),
         }
     }
 
@@ -233,10 +215,4 @@ impl Outbox {
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= limits::OUTBOX_STANZAS_MAX
     }
-}
-
-/// The file was written by something else: what is in it cannot be sent, ever.
-fn set_aside(store: &Store, id: u64) {
-    tracing::error!(item = id, "a stored stanza is unreadable and is set aside");
-    store.remove(&[id], &End::dead("it cannot be read"));
 }

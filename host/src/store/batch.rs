@@ -4,6 +4,7 @@
 //! really was there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tombolo_core::model::bridge::State;
 use tombolo_core::model::custody::{End, Item, Route};
@@ -13,7 +14,7 @@ use tombolo_core::model::custody::{End, Item, Route};
 pub(super) struct Batch {
     /// Names the transaction: one that was durable after all, although the disk said no, is not done twice.
     pub(super) number: u64,
-    pub(super) append: Vec<(Item, Vec<u8>)>,
+    pub(super) append: Vec<(Item, Arc<[u8]>)>,
     pub(super) remove: Vec<(u64, End)>,
     pub(super) checkpoints: BTreeMap<String, Option<State>>,
     pub(super) records: BTreeMap<String, Change>,
@@ -57,6 +58,15 @@ impl Change {
 }
 
 impl Batch {
+    /// Whether there is something that somebody waits for.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.append.is_empty()
+            || !self.checkpoints.is_empty()
+            || !self.awaited.is_empty()
+            || !self.unburied.is_empty()
+            || self.records.values().any(|change| !change.is_gone)
+    }
+
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.append.is_empty()

@@ -111,7 +111,7 @@ fn write_items(transaction: &WriteTransaction, batch: &Batch, books: &mut Books)
                 passed.insert(item.number);
                 books.end(item.route.as_str(), end, "", bytes);
             }
-            None => _ = items.insert(item.number, (item.route.as_str(), bytes.as_slice()))?,
+            None => _ = items.insert(item.number, (item.route.as_str(), &**bytes))?,
         }
     }
     for (item, end) in ends.into_iter().filter(|(item, _)| !passed.contains(item)) {
@@ -325,7 +325,7 @@ pub(super) fn read(database: &Database) -> Result<Contents, redb::Error> {
         let (item, value) = entry?;
         let (route, bytes) = value.value();
         let route = contents.waits(route);
-        contents.items.push((custody::Item { number: item.value(), route }, bytes.to_vec()));
+        contents.items.push((custody::Item { number: item.value(), route }, bytes.into()));
     }
     for entry in transaction.open_table(CHECKPOINTS)?.iter()? {
         let (bridge, state) = entry?;

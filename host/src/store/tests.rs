@@ -22,9 +22,9 @@ fn durable(events: &mut Events, count: usize) -> Vec<u64> {
     items
 }
 
-fn item(number: u64) -> (Item, Vec<u8>) {
+fn item(number: u64) -> (Item, Arc<[u8]>) {
     let item = Item { number, route: Route::new("home", "event") };
-    (item, format!("<message id='{number}'/>").into_bytes())
+    (item, format!("<message id='{number}'/>").into_bytes().into())
 }
 
 fn account(contents: &Contents) -> Account {
@@ -139,7 +139,7 @@ fn closing_does_not_wait_for_an_app_that_no_longer_listens() {
 fn more_than_the_outbox_holds_is_refused_whole() {
     let place = tempfile::tempdir().unwrap();
     let (store, _, _events) = open(place.path());
-    let many = (0..=limits::OUTBOX_STANZAS_MAX as u64).map(|number| (item(number).0, Vec::new())).collect();
+    let many = (0..=limits::OUTBOX_STANZAS_MAX as u64).map(|number| (item(number).0, Arc::default())).collect();
     assert_eq!(store.append(many), Err(StoreFull));
     assert!(store.close());
     assert_eq!(open(place.path()).1.items, Vec::new());
@@ -346,7 +346,7 @@ fn what_is_dead_is_kept_with_its_reason_until_it_is_dropped_or_displaced() {
     let seen: Vec<_> = found.iter().map(|dead| (dead.id, &*dead.route, &*dead.reason, &*dead.name)).collect();
     let first = (1, "home/event", "it cannot be read", "");
     assert_eq!(seen, [first, (2, "/queue:jobs", "tried too often", "queue/jobs/03")]);
-    assert_eq!((&found[0].content, &*found[1].content), (&item(1).1, &b"job"[..]));
+    assert_eq!((&*found[0].content, &*found[1].content), (&*item(1).1, &b"job"[..]));
     store.unbury(1);
     store.unbury(2);
     let many: Vec<u64> = (10..10 + limits::DEAD_ITEMS_MAX + 5).collect();

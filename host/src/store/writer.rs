@@ -55,6 +55,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Pending {
     batch: Batch,
+    /// When what nobody waits for is written at the latest.
+    ends_due: Option<Instant>,
+    is_woken: bool,
     /// Items of a batch that the disk did not take yet.
     stuck: usize,
     asked: Vec<Question>,
@@ -98,36 +101,39 @@ impl Writer {
         Self { shared, thread: Mutex::new(thread.ok()) }
     }
 
-    pub(super) fn append(&self, items: Vec<(Item, Vec<u8>)>) -> Result<(), StoreFull> {
+    pub(super) fn append(&self, items: Vec<(Item, Arc<[u8]>)>) -> Result<(), StoreFull> {
         let mut pending = self.shared.lock();
         if pending.stuck + pending.batch.append.len() + items.len() > limits::OUTBOX_STANZAS_MAX {
             return Err(StoreFull);
         }
         pending.batch.append.extend(items);
-        self.shared.wake.notify_one();
+        self.shared.wake(pending);
         Ok(())
     }
 
     pub(super) fn remove(&self, items: &[u64], end: &End) {
-        self.shared.lock().batch.remove.extend(items.iter().map(|item| (*item, end.clone())));
-        self.shared.wake.notify_one();
+        let mut pending = self.shared.lock();
+        pending.batch.remove.extend(items.iter().map(|item| (*item, end.clone())));
+        self.shared.wake(pending);
     }
 
     pub(super) fn checkpoint(&self, bridge: &str, state: Option<State>) {
-        self.shared.lock().batch.checkpoints.insert(bridge.to_owned(), state);
-        self.shared.wake.notify_one();
+        let mut pending = self.shared.lock();
+        pending.batch.checkpoints.insert(bridge.to_owned(), state);
+        self.shared.wake(pending);
     }
 
     pub(super) fn record(&self, name: &str, change: Change, item: Option<u64>) {
         let mut pending = self.shared.lock();
         pending.batch.change(name, change);
         pending.batch.awaited.extend(item);
-        self.shared.wake.notify_one();
+        self.shared.wake(pending);
     }
 
     pub(super) fn unbury(&self, id: u64) {
-        self.shared.lock().batch.unburied.push(id);
-        self.shared.wake.notify_one();
+        let mut pending = self.shared.lock();
+        pending.batch.unburied.push(id);
+        self.shared.wake(pending);
     }
 
     pub(super) fn ask(&self, only: Option<u64>, answer: oneshot::Sender<Vec<Dead>>) {
@@ -163,17 +169,33 @@ impl Shared {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes the thread for what cannot wait, and for the first of what can, so that it knows how long.
+    fn wake(&self, mut pending: MutexGuard<'_, Pending>) {
+        if pending.batch.is_urgent() {
+            // One who is told already does not sleep.
+            if !std::mem::replace(&mut pending.is_woken, true) {
+                self.wake.notify_one();
+            }
+        } else if pending.ends_due.is_none() && !pending.batch.is_empty() {
+            pending.ends_due = Some(Instant::now() + Duration::from_millis(limits::ENDS_WAIT_MS));
+            self.wake.notify_one();
+        }
+    }
+
     /// Waits for something to write; at most this long if a time is given.
     fn wait(&self, at_most: Option<Duration>) -> (Batch, bool) {
-        let is_idle =
-            |pending: &mut Pending| pending.batch.is_empty() && pending.asked.is_empty() && !pending.is_closing;
-        let pending = self.lock();
-        let mut pending = match at_most {
-            None => self.wake.wait_while(pending, is_idle).unwrap_or_else(PoisonError::into_inner),
-            Some(time) => {
-                self.wake.wait_timeout_while(pending, time, is_idle).unwrap_or_else(PoisonError::into_inner).0
-            }
-        };
+        let until = at_most.map(|time| Instant::now() + time);
+        let mut pending = self.lock();
+        while !pending.batch.is_urgent() && pending.asked.is_empty() && !pending.is_closing {
+            let due = until.into_iter().chain(pending.ends_due).min();
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            pending = match left {
+                Some(Duration::ZERO) => break,
+                Some(left) => self.wake.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.wake.wait(pending).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        (pending.is_woken, pending.ends_due) = (false, None);
         (std::mem::take(&mut pending.batch), pending.is_closing)
     }
 
@@ -403,9 +425,9 @@ mod tests {
         let copying = Copying { path: copies.path().join("backup.redb"), every: Duration::from_secs(60) };
         let writer = Writer::start(database, Box::new(open), copying, (contents.accounts, 0), sender);
         let item = |number| Item { number, route: Route::new("home", "event") };
-        writer.append(vec![(item(1), b"one".to_vec())]).unwrap();
+        writer.append(vec![(item(1), b"one".as_slice().into())]).unwrap();
         assert!(matches!(events.blocking_recv(), Some(StoreEvent::Failed { .. })));
-        writer.append(vec![(item(2), b"two".to_vec())]).unwrap();
+        writer.append(vec![(item(2), b"two".as_slice().into())]).unwrap();
         writer.checkpoint("home", Some(State { version: 1, bytes: Vec::new() }));
         is_full.store(false, Ordering::SeqCst);
         assert_eq!(events.blocking_recv(), Some(StoreEvent::Recovered));

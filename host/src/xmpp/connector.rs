@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_xmpp::stanzastream::Connection;
@@ -112,8 +112,7 @@ impl Login<'_> {
         protection: Protection,
     ) -> Result<Connection, ConnectError> {
         let encrypted = protection.encrypted;
-        // Many stanzas leave in one write; tokio-xmpp flushes when it has no more.
-        let (features, stream) = self.open(BufWriter::new(io), encrypted).await?;
+        let (features, stream) = self.open(io, encrypted).await?;
         if !encrypted && features.starttls.as_ref().is_some_and(|starttls| starttls.required) {
             return Err(ConnectError::Failed(
                 "the server requires TLS; write tls = \"required\", and ca = its certificate".into(),

@@ -1,4 +1,5 @@
-//! A reader in front of tokio-xmpp: what it would choke on or drop silently arrives mended.
+//! What stands between tokio-xmpp and the socket: what it would choke on or drop silently arrives mended, and what stands in for a text leaves
+//! as that text ([`super::text`]).
 //!
 //! Owns the splitting of the byte stream into top-level elements ([`splitter`]) and what is done to each ([`mender`]).
 //! For each stanza in, exactly one stanza comes out, so the counts of XEP-0198 stay right. It never looks into a
@@ -17,6 +18,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
+use super::text::StandIns;
 use splitter::{Seen, Splitter};
 
 /// What tokio-xmpp would read of a server's bytes that arrive in pieces of this size. For fuzz targets; none: the stream is unusable.
@@ -30,6 +32,8 @@ pub fn what_passes(bytes: &[u8], piece: usize) -> Option<Vec<u8>> {
 
 /// Bytes read at once: a TLS record.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Bytes that are put together before they are written; more are written first.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// What passed by on the streams of one session, for its owner.
 #[derive(Debug, Default)]
@@ -37,6 +41,8 @@ pub(super) struct Link {
     resumable: AtomicBool,
     managed: AtomicBool,
     reason: Mutex<Option<String>>,
+    /// What leaves as text.
+    pub(super) stand_ins: StandIns,
 }
 
 impl Link {
@@ -81,7 +87,7 @@ impl Link {
     }
 }
 
-/// The reader. Writes pass through.
+/// The filter on one stream.
 #[derive(Debug)]
 pub(super) struct Filter<Io> {
     io: Io,
@@ -89,6 +95,11 @@ pub(super) struct Filter<Io> {
     splitter: Splitter,
     ready: Vec<u8>,
     taken: usize,
+    /// What tokio-xmpp has written of a tag that has no end yet.
+    unfinished: Vec<u8>,
+    /// To be written to the socket; up to `gone` it has been.
+    out: Vec<u8>,
+    gone: usize,
     resume_only: bool,
     cut: bool,
 }
@@ -96,7 +107,18 @@ pub(super) struct Filter<Io> {
 impl<Io> Filter<Io> {
     /// Filters one XML stream on `io`. With `resume_only`, the connection ends when the server will not resume.
     pub(super) fn new(io: Io, link: Arc<Link>, resume_only: bool) -> Self {
-        Self { io, link, splitter: Splitter::default(), ready: Vec::new(), taken: 0, resume_only, cut: false }
+        Self {
+            io,
+            link,
+            splitter: Splitter::default(),
+            ready: Vec::new(),
+            taken: 0,
+            unfinished: Vec::new(),
+            out: Vec::new(),
+            gone: 0,
+            resume_only,
+            cut: false,
+        }
     }
 
     /// The stream underneath; whatever was read ahead is dropped.
@@ -160,24 +182,57 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Filter<Io> {
     }
 }
 
+impl<Io: AsyncWrite + Unpin> Filter<Io> {
+    /// Writes what has been put together.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.gone < self.out.len() {
+            let rest = self.out.get(self.gone..).unwrap_or_default();
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => self.gone += count,
+                Err(error) => {
+                    self.link.ended(error.to_string());
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        self.out.clear();
+        self.out.shrink_to(BATCH_BYTES);
+        self.gone = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.unfinished.extend_from_slice(bytes);
+        self.link.stand_ins.weave(&mut self.unfinished, &mut self.out).map_err(|error| {
+            // Resumed, the session would come to the same point.
+            self.link.lost();
+            self.link.ended(&*error);
+            io::Error::other(error)
+        })
+    }
+}
+
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Filter<Io> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.cut {
             // tokio-xmpp would bind a new session here and send its queue first, before what was lost with the old one.
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the session cannot be resumed")));
         }
-        let result = ready!(Pin::new(&mut self.io).poll_write(cx, bytes));
-        if let Err(error) = &result {
-            self.link.ended(error.to_string());
+        if self.out.len() >= BATCH_BYTES {
+            ready!(self.poll_out(cx))?;
         }
-        Poll::Ready(result)
+        self.put(bytes)?;
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -51,15 +51,10 @@ impl<Entry, Token> Outbox<Entry, Token> {
         self.under_way.front_mut()
     }
 
-    /// Lets go of the oldest item under way.
-    pub fn pop_oldest(&mut self) -> Option<Entry> {
-        self.under_way.pop_front().map(|(entry, _)| entry)
-    }
-
     /// Lets go of the oldest items under way as long as `done` holds.
-    pub fn acknowledged(&mut self, done: impl Fn(&Token) -> bool) -> Vec<Entry> {
+    pub fn acknowledged(&mut self, done: impl Fn(&Token) -> bool) -> Vec<(Entry, Token)> {
         let count = self.under_way.iter().take_while(|(_, token)| done(token)).count();
-        self.under_way.drain(..count).map(|(entry, _)| entry).collect()
+        self.under_way.drain(..count).collect()
     }
 
     /// The session is lost: everything under way waits again, in order.
@@ -99,7 +94,7 @@ mod tests {
         (1..=5).for_each(|item| outbox.push(item));
         assert_eq!(send_all(&mut outbox), [1, 2, 3, 4, 5]);
         outbox.oldest().unwrap().1 = true;
-        assert_eq!(outbox.acknowledged(|done| *done), [1]);
+        assert_eq!(outbox.acknowledged(|done| *done), [(1, true)]);
         outbox.session_lost();
         outbox.push(6);
         assert_eq!(send_all(&mut outbox), [2, 3, 4, 5, 6]);
@@ -111,7 +106,7 @@ mod tests {
         (1..=3).for_each(|item| outbox.push(item));
         assert_eq!(send_all(&mut outbox), [1, 2]);
         assert!(!outbox.has_room());
-        outbox.pop_oldest();
+        assert_eq!(outbox.acknowledged(|_| true).len(), 2);
         assert_eq!(send_all(&mut outbox), [3]);
     }
 

@@ -14,18 +14,17 @@ use minidom::Element;
 use tokio::sync::{mpsc, oneshot};
 use tombolo_core::model::Account;
 use tombolo_core::model::limits::HANDED_OVER_STANZAS_MAX;
-use xmpp_parsers::stanza::Stanza;
 
+use super::text::StanzaText;
 use driver::Driver;
-pub(super) use driver::{Entry, copy, element};
 
 /// A stanza to send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// The app's number for it: the session says when the server has it. Without one nobody is told.
     pub id: Option<u64>,
-    /// The stanza: `iq`, `message` or `presence` in `jabber:client`.
-    pub stanza: Element,
+    /// What to send.
+    pub stanza: StanzaText,
 }
 
 /// What happens to a session.
@@ -43,7 +42,7 @@ pub enum SessionEvent {
     Stanza(Element),
     /// The server has these items. Without stream management: they were handed to the operating system's side of the stream.
     Acknowledged(Vec<u64>),
-    /// This item cannot be written as XML and was dropped; it would fail for ever.
+    /// No server would take this item from us, and it was dropped; it would fail for ever.
     Unsendable {
         /// The app's number for it.
         id: Option<u64>,
@@ -88,20 +87,12 @@ pub enum SendError {
     /// The session has ended.
     #[error("the session has ended")]
     Closed(Item),
-    /// Not an `iq`, `message` or `presence` that a server would take.
-    #[error("not a stanza: {reason}")]
-    NotAStanza {
-        /// What is wrong with it.
-        reason: String,
-        /// The item's number.
-        id: Option<u64>,
-    },
 }
 
 /// Handle on a running session. Dropping it closes the session.
 #[derive(Debug)]
 pub struct Session {
-    items: mpsc::Sender<Entry>,
+    items: mpsc::Sender<Item>,
     closer: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -117,27 +108,19 @@ pub fn spawn(account: Account, events: mpsc::Sender<SessionEvent>) -> Session {
 impl Session {
     /// A session that another task than this module's drives.
     pub(super) fn of(
-        items: mpsc::Sender<Entry>,
+        items: mpsc::Sender<Item>,
         closer: oneshot::Sender<()>,
         task: tokio::task::JoinHandle<()>,
     ) -> Self {
         Self { items, closer, task }
     }
 
-    #[expect(clippy::result_large_err, reason = "an item that was not taken comes back as it was, for the app to keep")]
     /// Hands `item` over; never waits. Items leave in the order of the calls.
     pub fn send(&self, item: Item) -> Result<(), SendError> {
-        let permit = match self.items.try_reserve() {
-            Ok(permit) => permit,
-            Err(mpsc::error::TrySendError::Full(())) => return Err(SendError::Full(item)),
-            Err(mpsc::error::TrySendError::Closed(())) => return Err(SendError::Closed(item)),
-        };
-        let Item { id, stanza } = item;
-        match Stanza::try_from(stanza) {
-            Ok(stanza) => permit.send(Entry { id, stanza }),
-            Err(error) => return Err(SendError::NotAStanza { reason: error.to_string(), id }),
-        }
-        Ok(())
+        self.items.try_send(item).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(item) => SendError::Full(item),
+            mpsc::error::TrySendError::Closed(item) => SendError::Closed(item),
+        })
     }
 
     /// Sends what was handed over, closes the stream and waits until it is closed; at most a few seconds.

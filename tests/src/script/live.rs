@@ -11,7 +11,7 @@ use minidom::Element;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tombolo::xmpp::{self, Component, Item, SendError, Session, SessionEvent};
+use tombolo::xmpp::{self, Component, Item, SendError, Session, SessionEvent, StanzaText};
 use tombolo_core::model::{Account, BareJid, Jid, Secret, Server, TlsMode};
 
 use super::wire::Wire;
@@ -164,7 +164,7 @@ impl Line {
     }
 
     fn send(&self, id: Option<u64>, stanza: Element) -> Result<(), String> {
-        let mut item = Item { id, stanza };
+        let mut item = Item { id, stanza: StanzaText::of(&stanza)? };
         loop {
             match self.session.send(item) {
                 Ok(()) => return Ok(()),

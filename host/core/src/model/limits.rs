@@ -82,6 +82,9 @@ pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// How old the copy of the store that backups rely on may be once something changed, in milliseconds: writing it costs as much as a few
 /// hundred readings.
 pub const STORE_COPY_EVERY_MS: u64 = 60_000;
+
+/// How long the end of custody may wait to be written with something else, in milliseconds.
+pub const ENDS_WAIT_MS: u64 = 100;
 /// Component files in the plugins directory: more is somebody else's directory.
 pub const PLUGIN_FILES_MAX: usize = 1024;
 /// How long a watched directory must be quiet before it is looked at, in milliseconds; also how long a file must keep its content.

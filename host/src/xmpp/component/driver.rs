@@ -14,7 +14,7 @@ use tombolo_core::wire::{discovery, stanza};
 
 use super::super::backoff::Backoff;
 use super::super::outbox::Outbox;
-use super::super::session::{Entry, SessionEvent, copy, element};
+use super::super::session::{Item, SessionEvent};
 use super::Component;
 use super::line::{Heard, Line, OpenError};
 
@@ -34,13 +34,13 @@ const MARK: &str = "tombolo-mark-";
 pub(super) struct Driver {
     component: Component,
     events: mpsc::Sender<SessionEvent>,
-    inbox: mpsc::Receiver<Entry>,
+    inbox: mpsc::Receiver<Item>,
     inbox_open: bool,
     closing: oneshot::Receiver<()>,
     close_at: Option<Instant>,
     app_gone: bool,
     /// With the number of the ping that will cover each item.
-    outbox: Outbox<Entry, u64>,
+    outbox: Outbox<Item, u64>,
     marks: Marks,
     backoff: Backoff,
 }
@@ -64,7 +64,7 @@ enum Ended {
 
 enum Step {
     Heard(Result<Vec<Heard>, String>),
-    Item(Option<Box<Entry>>),
+    Item(Option<Item>),
     Due,
     Close,
     CloseDue,
@@ -74,7 +74,7 @@ impl Driver {
     pub(super) fn new(
         component: Component,
         events: mpsc::Sender<SessionEvent>,
-        inbox: mpsc::Receiver<Entry>,
+        inbox: mpsc::Receiver<Item>,
         closing: oneshot::Receiver<()>,
     ) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl Driver {
                     }
                 }
                 Step::Heard(Err(reason)) => return Ended::Broken(reason),
-                Step::Item(Some(entry)) => self.outbox.push(*entry),
+                Step::Item(Some(item)) => self.outbox.push(item),
                 Step::Item(None) => self.inbox_open = false,
                 Step::Due => {
                     if let Some(reason) = self.overdue().await {
@@ -185,7 +185,7 @@ impl Driver {
         let close_at = self.close_at;
         tokio::select! {
             heard = line.next() => Step::Heard(heard),
-            entry = self.inbox.recv(), if takes => Step::Item(entry.map(Box::new)),
+            item = self.inbox.recv(), if takes => Step::Item(item),
             () = sleep_until(due) => Step::Due,
             () = at(close_at) => Step::CloseDue,
             _ = &mut self.closing, if close_at.is_none() => Step::Close,
@@ -219,7 +219,7 @@ impl Driver {
         }
         (self.marks.under_way, self.marks.is_slow) = (None, false);
         let covered = self.outbox.acknowledged(|mark| *mark <= number);
-        let items: Vec<u64> = covered.into_iter().filter_map(|entry| entry.id).collect();
+        let items: Vec<u64> = covered.into_iter().filter_map(|(item, _)| item.id).collect();
         if !items.is_empty() {
             self.emit(SessionEvent::Acknowledged(items)).await;
         }
@@ -245,14 +245,15 @@ impl Driver {
         if line.has_unwritten() {
             return;
         }
-        while let Some(entry) = self.outbox.next().filter(|_| !line.is_full()) {
-            match self.addressed(element(copy(&entry.stanza))).and_then(|stanza| line.put(stanza)) {
+        while let Some(item) = self.outbox.next().filter(|_| !line.is_full()) {
+            let stanza = item.stanza.element().ok_or_else(|| "it cannot be read".to_owned());
+            match stanza.and_then(|stanza| self.addressed(stanza)).and_then(|stanza| line.put(stanza)) {
                 Ok(()) => {
                     self.outbox.sent(self.marks.next);
                     self.marks.is_due = true;
                 }
                 Err(reason) => {
-                    let id = self.outbox.discard().and_then(|entry| entry.id);
+                    let id = self.outbox.discard().and_then(|item| item.id);
                     self.emit(SessionEvent::Unsendable { id, reason }).await;
                 }
             }

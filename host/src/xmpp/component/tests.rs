@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use jid::BareJid;
-use minidom::Element;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::{Item, Session, SessionEvent};
+use super::super::{Item, Session, SessionEvent, StanzaText};
 use super::{Component, spawn};
 use tombolo_core::model::Secret;
 
@@ -99,7 +98,11 @@ async fn online(events: &mut mpsc::Receiver<SessionEvent>) {
 
 fn send(session: &Session, id: u64) {
     let text = format!("<message xmlns='jabber:client' from='lamp.home@iot.test' to='a@b' id='m{id}'/>");
-    session.send(Item { id: Some(id), stanza: text.parse::<Element>().unwrap() }).unwrap();
+    send_text(session, id, &text);
+}
+
+fn send_text(session: &Session, id: u64, text: &str) {
+    session.send(Item { id: Some(id), stanza: StanzaText::of(&text.parse().unwrap()).unwrap() }).unwrap();
 }
 
 #[tokio::test]
@@ -185,13 +188,13 @@ async fn a_sender_that_is_not_ours_is_never_sent() {
     let (server, session, mut events) = Server::start().await;
     let mut stream = server.welcome().await;
     online(&mut events).await;
-    let stanza = "<message xmlns='jabber:client' from='x@other.test' to='a@b' id='bad'/>".parse::<Element>().unwrap();
-    session.send(Item { id: Some(7), stanza }).unwrap();
+    let stanza = "<message xmlns='jabber:client' from='x@other.test' to='a@b' id='bad'/>";
+    send_text(&session, 7, stanza);
     let SessionEvent::Unsendable { id, reason } = next(&mut events).await else { panic!() };
     assert!(id == Some(7) && reason.contains("iot.test"), "{reason}");
     // What an earlier run left as a client has no sender.
-    let stanza = "<message xmlns='jabber:client' to='a@b' id='old'/>".parse::<Element>().unwrap();
-    session.send(Item { id: Some(8), stanza }).unwrap();
+    let stanza = "<message xmlns='jabber:client' to='a@b' id='old'/>";
+    send_text(&session, 8, stanza);
     let sent = stream.return_ping().await;
     assert!(sent.contains("id='old'") && !sent.contains("id='bad'") && sent.contains("from='iot.test'"), "{sent}");
 }

@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_xmpp::stanzastream::{Connection, Event, StanzaToken, StreamEvent};
 use tombolo_core::model::Account;
 use tombolo_core::model::limits::UNACKNOWLEDGED_STANZAS_MAX;
-use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza::Stanza;
 
 use super::super::backoff::Backoff;
 use super::super::connector::{self, ConnectError};
 use super::super::outbox::Outbox;
-use super::SessionEvent;
+use super::super::text::Number;
 use super::line::{Line, Settled, Slot, settled};
+use super::{Item, SessionEvent};
 
 /// A connection that lived so long was a good one: the next failure is a new one, and the first retry comes at once.
 const LASTING: Duration = Duration::from_secs(10);
@@ -35,15 +35,9 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// The ids by which tokio-xmpp asks for signs of life.
 const PROBE: &str = "xmpp-rs-stanzastream-liveness-probe";
 
-/// An item as the session keeps it.
-#[derive(Debug)]
-pub(in crate::xmpp) struct Entry {
-    pub(in crate::xmpp) id: Option<u64>,
-    pub(in crate::xmpp) stanza: Stanza,
-}
-
 struct UnderWay {
     token: StanzaToken,
+    number: Number,
     since: Instant,
 }
 
@@ -69,7 +63,7 @@ enum Step {
     Slot(Slot),
     RetryDue,
     Attempted(Box<Result<Connection, ConnectError>>),
-    Item(Option<Entry>),
+    Item(Option<Item>),
     Settled(Settled),
     Slow,
     Close,
@@ -79,12 +73,12 @@ enum Step {
 pub(super) struct Driver {
     account: Account,
     events: mpsc::Sender<SessionEvent>,
-    inbox: mpsc::Receiver<Entry>,
+    inbox: mpsc::Receiver<Item>,
     inbox_open: bool,
     closing: oneshot::Receiver<()>,
     close_at: Option<Instant>,
     app_gone: bool,
-    outbox: Outbox<Entry, UnderWay>,
+    outbox: Outbox<Item, UnderWay>,
     line: Line,
     phase: Phase,
     backoff: Backoff,
@@ -102,7 +96,7 @@ impl Driver {
     pub(super) fn new(
         account: Account,
         events: mpsc::Sender<SessionEvent>,
-        inbox: mpsc::Receiver<Entry>,
+        inbox: mpsc::Receiver<Item>,
         closing: oneshot::Receiver<()>,
     ) -> Self {
         Self {
@@ -279,11 +273,6 @@ impl Driver {
     async fn handle_settled(&mut self, settled: Settled) {
         match settled {
             Settled::Acknowledged => self.let_go_of_acknowledged().await,
-            Settled::Unsendable(reason) => {
-                if let Some(entry) = self.outbox.pop_oldest() {
-                    self.emit(SessionEvent::Unsendable { id: entry.id, reason }).await;
-                }
-            }
             Settled::Unknown => self.stalled = true,
         }
         self.flow_again().await;
@@ -299,8 +288,9 @@ impl Driver {
 
     async fn let_go_of_acknowledged(&mut self) {
         let line = &self.line;
-        let entries = self.outbox.acknowledged(|under_way| line.has_reached(&under_way.token));
-        let ids: Vec<u64> = entries.iter().filter_map(|entry| entry.id).collect();
+        let done = self.outbox.acknowledged(|under_way| line.has_reached(&under_way.token));
+        done.iter().for_each(|(_, under_way)| line.link.stand_ins.forget(under_way.number));
+        let ids: Vec<u64> = done.iter().filter_map(|(item, _)| item.id).collect();
         if !ids.is_empty() {
             self.emit(SessionEvent::Acknowledged(ids)).await;
         }
@@ -317,10 +307,10 @@ impl Driver {
     /// Sends what the window allows.
     async fn pump(&mut self) {
         while self.online_since.is_some()
-            && let Some(entry) = self.outbox.next()
+            && let Some(item) = self.outbox.next()
         {
-            match self.line.send(copy(&entry.stanza)).await {
-                Some(token) => self.outbox.sent(UnderWay { token, since: Instant::now() }),
+            match self.line.send(item.stanza.clone()).await {
+                Some((token, number)) => self.outbox.sent(UnderWay { token, number, since: Instant::now() }),
                 None => self.replace_line(None).await,
             }
         }
@@ -365,7 +355,7 @@ async fn wait_for_connection(phase: &mut Phase) -> Step {
     }
 }
 
-async fn oldest_settled(link: &super::super::filter::Link, outbox: &mut Outbox<Entry, UnderWay>) -> Settled {
+async fn oldest_settled(link: &super::super::filter::Link, outbox: &mut Outbox<Item, UnderWay>) -> Settled {
     match outbox.oldest() {
         Some((_, under_way)) => settled(link, &mut under_way.token).await,
         None => pending().await,
@@ -379,15 +369,7 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-pub(in crate::xmpp) fn copy(stanza: &Stanza) -> Stanza {
-    match stanza {
-        Stanza::Iq(iq) => Stanza::Iq(Iq::clone(iq)),
-        Stanza::Message(message) => Stanza::Message(message.clone()),
-        Stanza::Presence(presence) => Stanza::Presence(presence.clone()),
-    }
-}
-
-pub(in crate::xmpp) fn element(stanza: Stanza) -> Element {
+fn element(stanza: Stanza) -> Element {
     match stanza {
         Stanza::Iq(iq) => iq.into(),
         Stanza::Message(message) => message.into(),

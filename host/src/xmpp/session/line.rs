@@ -10,9 +10,9 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_xmpp::stanzastream::{Connection, Event, StanzaStage, StanzaState, StanzaStream, StanzaToken};
 use tombolo_core::model::limits::UNACKNOWLEDGED_STANZAS_MAX;
-use xmpp_parsers::stanza::Stanza;
 
 use super::super::filter::Link;
+use super::super::text::{Number, StanzaText};
 
 /// Where tokio-xmpp waits for a connection.
 pub(super) type Slot = oneshot::Sender<Connection>;
@@ -30,8 +30,6 @@ pub(super) struct Line {
 pub(super) enum Settled {
     /// The server has it.
     Acknowledged,
-    /// It cannot be written.
-    Unsendable(String),
     /// Nobody will ever know; the session is lost or about to be.
     Unknown,
 }
@@ -57,10 +55,12 @@ impl Line {
         }
     }
 
-    /// Hands a stanza over. `None`: the stream's own task is dead.
-    pub(super) async fn send(&self, stanza: Stanza) -> Option<StanzaToken> {
+    /// Hands a stanza over; its number is for forgetting it. `None`: the stream's own task is dead.
+    pub(super) async fn send(&self, stanza: StanzaText) -> Option<(StanzaToken, Number)> {
+        let (number, stand_in) = self.link.stand_ins.put(stanza);
         // tokio-xmpp panics here if its task has died.
-        AssertUnwindSafe(self.stream.send(Box::new(stanza))).catch_unwind().await.ok()
+        let token = AssertUnwindSafe(self.stream.send(Box::new(stand_in))).catch_unwind().await.ok()?;
+        Some((token, number))
     }
 
     /// The stage at which the server has a stanza, as far as one can know.
@@ -89,9 +89,6 @@ impl Line {
 pub(super) async fn settled(link: &Link, token: &mut StanzaToken) -> Settled {
     let stage = if link.is_managed() { StanzaStage::Acked } else { StanzaStage::Sent };
     match token.wait_for(stage).await {
-        Some(StanzaState::Failed { error }) if error.kind() == std::io::ErrorKind::InvalidInput => {
-            Settled::Unsendable(error.to_string())
-        }
         None | Some(StanzaState::Failed { .. } | StanzaState::Dropped) => Settled::Unknown,
         Some(StanzaState::Queued | StanzaState::Sent { .. } | StanzaState::Acked { .. }) => Settled::Acknowledged,
     }

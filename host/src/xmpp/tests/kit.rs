@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tombolo_core::model::account::{CertificateFiles, LocalServerSettings};
 use tombolo_core::model::{Account, Secret, TlsMode};
 
-use super::super::{Item, LocalServer, Session, SessionEvent, local, spawn};
+use super::super::{Item, LocalServer, Session, SessionEvent, StanzaText, local, spawn};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -134,8 +134,12 @@ impl Client {
     }
 
     pub(super) fn send(&self, id: Option<u64>, xml: &str) {
-        self.session.send(Item { id, stanza: xml.parse().unwrap() }).unwrap();
+        self.session.send(Item { id, stanza: text(xml) }).unwrap();
     }
+}
+
+pub(super) fn text(xml: &str) -> StanzaText {
+    StanzaText::of(&xml.parse().unwrap()).unwrap()
 }
 
 pub(super) fn numbered(to: &str, number: u64) -> String {
