@@ -30,6 +30,7 @@ pub(crate) struct Outbox {
     with_session: usize,
     /// Durable items that were handed over, also acknowledged ones: what comes back is told from these.
     sent: BTreeMap<u64, (Route, StanzaText)>,
+    sent_bytes: usize,
     /// Durable items that the last [`Outbox::pump`] handed over.
     handed: Vec<u64>,
 }
@@ -68,6 +69,7 @@ impl Outbox {
             ordered,
             with_session: 0,
             sent: BTreeMap::new(),
+            sent_bytes: 0,
             handed: Vec::new(),
         }
     }
@@ -127,13 +129,17 @@ impl Outbox {
 
     /// A stanza need not be remembered any more.
     pub(crate) fn forget(&mut self, id: u64) {
-        self.sent.remove(&id);
+        let gone = self.sent.remove(&id);
+        self.sent_bytes -= gone.map_or(0, |(_, text)| text.as_str().len());
     }
 
     fn remember(&mut self, id: u64, route: Route, text: StanzaText) {
+        self.forget(id);
+        self.sent_bytes += text.as_str().len();
         self.sent.insert(id, (route, text));
-        if self.sent.len() > limits::RETURNABLE_STANZAS_MAX {
-            self.sent.pop_first();
+        while self.sent.len() > limits::RETURNABLE_STANZAS_MAX || self.sent_bytes > limits::RETURNABLE_BYTES_MAX {
+            let Some(oldest) = self.sent.first_key_value().map(|(oldest, _)| *oldest) else { return };
+            self.forget(oldest);
         }
     }
 

@@ -28,7 +28,11 @@ pub(super) async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), E
         std::fs::create_dir_all(directory)
             .map_err(|error| Exit::Usage(format!("--journal {}: {error}", directory.display())))?;
     }
-    Ok(app::run(file, journal).await?)
+    // Among the tasks that it works with: who waits on the main thread is woken at the price of a task switch each time.
+    match tokio::spawn(app::run(file, journal)).await {
+        Ok(ended) => Ok(ended?),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }
 
 /// Checks everything that can be checked without touching anything.

@@ -78,7 +78,7 @@ pub const CALL_DEADLINE_MS_MAX: u64 = 10_000;
 /// Bytes of a component file.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Memory in which the store keeps pages of its file, in bytes: the outbox is read only at the start.
-pub const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
+pub const STORE_CACHE_BYTES: usize = 4 * 1024 * 1024;
 /// How old the copy of the store that backups rely on may be once something changed, in milliseconds: writing it costs as much as a few
 /// hundred readings.
 pub const STORE_COPY_EVERY_MS: u64 = 60_000;
@@ -155,6 +155,8 @@ pub const RETURNED_WAIT_MS: u64 = 5_000;
 pub const GIVEN_UP_TOLD_MS: u64 = 5_000;
 /// Stanzas that the server has and that are remembered, in case they come back: what a server keeps for a client that vanished.
 pub const RETURNABLE_STANZAS_MAX: usize = 10_000;
+/// Bytes of such stanzas.
+pub const RETURNABLE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Subscriptions to what happens in data sources, for one caller: every source and some to spare.
 pub const WATCHES_PER_CALLER_MAX: usize = 64;
 /// Subscriptions to what happens in data sources, in all: every one is looked at for every node that changes.

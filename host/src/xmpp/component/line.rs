@@ -153,7 +153,7 @@ impl Line {
 fn sort(piece: Piece<'_>) -> Option<Heard> {
     match piece {
         Piece::Header(head) => Some(Heard::Opened(head.attribute("id").unwrap_or_default().to_owned())),
-        Piece::Space => None,
+        Piece::Space | Piece::Acknowledgement => None,
         Piece::End => Some(Heard::End),
         Piece::Element(None, head) => remains(head, ns::COMPONENT).map(|stanza| Heard::Stanza(readable(stanza))),
         Piece::Element(Some(element), _) => match (element.ns().as_str(), element.name()) {

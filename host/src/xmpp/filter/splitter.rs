@@ -36,6 +36,8 @@ pub(in crate::xmpp) enum Piece<'a> {
     Element(Option<Element>, &'a Head),
     /// White space between elements: a sign of life.
     Space,
+    /// How much the server has (XEP-0198 §4), as every server writes it; written otherwise it is an element like others.
+    Acknowledgement,
     /// The stream's end tag.
     End,
 }
@@ -106,7 +108,7 @@ impl Splitter {
     ) -> Result<(), rxml::Error> {
         self.cut(bytes, &mut |piece, raw| {
             let (verdict, news) = match piece {
-                Piece::Header(_) | Piece::Space | Piece::End => (Verdict::Pass, None),
+                Piece::Header(_) | Piece::Space | Piece::Acknowledgement | Piece::End => (Verdict::Pass, None),
                 Piece::Element(Some(element), _) => mender::judge(element),
                 Piece::Element(None, head) => (mender::stand_in(head), None),
             };
@@ -125,6 +127,13 @@ impl Splitter {
     pub(in crate::xmpp) fn cut(&mut self, bytes: &[u8], each: Each<'_>) -> Result<(), rxml::Error> {
         let mut rest = bytes;
         loop {
+            // A busy server sends one for every few stanzas of ours, so it is not parsed three times.
+            while let Some(length) = acknowledgement(rest).filter(|_| self.depth == 1 && self.raw.is_empty()) {
+                self.raw.extend_from_slice(rest.get(..length).unwrap_or_default());
+                rest = rest.get(length..).unwrap_or_default();
+                each(Piece::Acknowledgement, &mut self.raw);
+                self.begin();
+            }
             let before = rest;
             let event = self.ends.parse(&mut rest, false);
             self.keep(before.get(..before.len() - rest.len()).unwrap_or_default());
@@ -229,5 +238,24 @@ impl Splitter {
                 Err(EndOrError::Error(error)) => return Err(error),
             }
         }
+    }
+}
+
+/// The length of `<a/>` at the beginning: one short tag that is whole, with nothing in it but a number and the namespace of stream management.
+fn acknowledgement(bytes: &[u8]) -> Option<usize> {
+    const LENGTH_MAX: usize = 64;
+    let tag = bytes.get(..bytes.len().min(LENGTH_MAX)).filter(|bytes| bytes.starts_with(b"<a "))?;
+    let length = tag.iter().position(|byte| *byte == b'>')? + 1;
+    let text = std::str::from_utf8(tag.get(3..length)?).ok()?.strip_suffix("/>")?.trim_end();
+    let mut attributes: Vec<(&str, &str)> = Vec::with_capacity(2);
+    for attribute in text.split_ascii_whitespace() {
+        let (name, value) = attribute.split_once('=')?;
+        let quote = value.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
+        attributes.push((name, value.get(1..)?.strip_suffix(quote)?));
+    }
+    attributes.sort_unstable();
+    match attributes.as_slice() {
+        [("h", number), ("xmlns", "urn:xmpp:sm:3")] if number.bytes().all(|byte| byte.is_ascii_digit()) => Some(length),
+        _ => None,
     }
 }

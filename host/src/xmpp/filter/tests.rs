@@ -33,7 +33,8 @@ fn elements(text: &str) -> Vec<Element> {
 fn good_stanzas_pass_byte_for_byte_however_they_are_cut() {
     let text = "<message from='a@b/c' id='1'><body>x &lt; y &#x263A; ü</body></message> \n\
         <iq type='get' id='2'><query xmlns='u:1'><a:b xmlns:a='u:2' a:c='d'/></query></iq><presence/>\
-        <iq xmlns='jabber:client' type='result' id='3'/><r xmlns='urn:xmpp:sm:3'/></stream:stream>";
+        <iq xmlns='jabber:client' type='result' id='3'/><r xmlns='urn:xmpp:sm:3'/>\
+        <a h='5' xmlns='urn:xmpp:sm:3'/><a xmlns=\"urn:xmpp:sm:3\" h=\"6\" /><message id='4'/><a h='7' xmlns='urn:xmpp:sm:3'/></stream:stream>";
     for size in 1..text.len() {
         assert_eq!(filtered(text, size).0, text, "in pieces of {size}");
     }

@@ -58,6 +58,7 @@ enum Phase {
 }
 
 /// What woke the task.
+#[expect(clippy::large_enum_variant, reason = "there is one, for a moment")]
 enum Step {
     Line(Option<Event>),
     Slot(Slot),
