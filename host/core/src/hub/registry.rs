@@ -25,7 +25,8 @@ pub(super) struct NodeKey(u64);
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     sources: BTreeMap<Arc<str>, Source>,
-    nodes: BTreeMap<NodeKey, Entry>,
+    /// In boxes: a tree's leaves are half empty, and of these there are many.
+    nodes: BTreeMap<NodeKey, Box<Entry>>,
     keys: u64,
 }
 
@@ -35,11 +36,11 @@ pub(super) struct Source {
     pub(super) label: String,
     pub(super) changed: Timestamp,
     numbers: BTreeMap<u32, NodeKey>,
-    ids: BTreeMap<String, NodeKey>,
+    ids: BTreeMap<Arc<str>, NodeKey>,
     /// Ids that cannot stand in an address as they are, by what stands there instead.
     odd: BTreeMap<String, NodeKey>,
     /// Nodes that are there and have no parent, by id.
-    roots: BTreeMap<String, NodeKey>,
+    roots: BTreeMap<Arc<str>, NodeKey>,
 }
 
 /// Where a list begins and ends, both left out; none: at its very beginning or end.
@@ -173,12 +174,12 @@ impl Registry {
     /// A node that is there.
     pub(super) fn get(&self, key: NodeKey) -> Option<&Entry> {
         work::step();
-        self.nodes.get(&key).filter(|entry| entry.is_present)
+        self.remembered(key).filter(|entry| entry.is_present)
     }
 
     /// A node, also an absent one.
     pub(super) fn remembered(&self, key: NodeKey) -> Option<&Entry> {
-        self.nodes.get(&key)
+        self.nodes.get(&key).map(Box::as_ref)
     }
 
     /// The node that a mapper calls so.
@@ -213,7 +214,7 @@ impl Registry {
     pub(super) fn put(&mut self, bridge: &str, node: Node, now: Timestamp) -> Result<Put, String> {
         check(&node)?;
         let source = self.sources.get_mut(bridge).ok_or_else(|| "the bridge is not there".to_owned())?;
-        let known = source.ids.get(&node.id).copied();
+        let known = source.ids.get(node.id.as_str()).copied();
         if known.is_none() && source.ids.len() >= limits::NODES_PER_BRIDGE_MAX {
             return Err(format!("more than {} nodes", limits::NODES_PER_BRIDGE_MAX));
         }
@@ -230,7 +231,9 @@ impl Registry {
         if let Some(old) = self.nodes.get(&key).filter(|old| source.numbers.get(&old.node.number) == Some(&key)) {
             source.numbers.remove(&old.node.number);
         }
-        source.ids.insert(node.id.clone(), key);
+        if known.is_none() {
+            source.ids.insert(node.id.as_str().into(), key);
+        }
         if let Some(odd) = address::odd_part(bridge, &node.id) {
             source.odd.insert(odd, key);
         }
@@ -251,8 +254,9 @@ impl Registry {
         let old = self.nodes.remove(&key);
         let last = node.fields.iter().map(|field| old.as_ref().and_then(|old| old.kept(field))).collect();
         let is_new = old.as_ref().is_none_or(|old| !old.is_present);
+        let name_of_source = self.sources.get_key_value(bridge).map(|(name, _)| Arc::clone(name));
         let entry = Entry {
-            bridge: bridge.into(),
+            bridge: name_of_source.unwrap_or_else(|| bridge.into()),
             name: NodeRef::new(&node.id, bridge),
             node,
             is_present: true,
@@ -262,7 +266,7 @@ impl Registry {
             changed: now,
             last,
         };
-        self.nodes.insert(key, entry);
+        self.nodes.insert(key, Box::new(entry));
         is_new
     }
 
@@ -284,8 +288,12 @@ impl Registry {
         let Some(entry) = self.nodes.get(&key) else { return };
         let Some(source) = self.sources.get_mut(&entry.bridge) else { return };
         match entry.is_present && entry.parent.is_none() {
-            true => _ = source.roots.insert(entry.node.id.clone(), key),
-            false => _ = source.roots.remove(&entry.node.id),
+            true => {
+                // One text for both lists.
+                let id = source.ids.get_key_value(entry.node.id.as_str()).map(|(id, _)| Arc::clone(id));
+                source.roots.extend(id.map(|id| (id, key)));
+            }
+            false => _ = source.roots.remove(entry.node.id.as_str()),
         }
     }
 
@@ -332,7 +340,7 @@ impl Registry {
     pub(super) fn forget(&mut self, key: NodeKey) {
         let Some(entry) = self.nodes.get(&key).filter(|entry| !entry.is_present) else { return };
         if let Some(source) = self.sources.get_mut(&entry.bridge) {
-            source.ids.remove(&entry.node.id);
+            source.ids.remove(entry.node.id.as_str());
             source.odd.retain(|_, odd| *odd != key);
         }
         self.nodes.remove(&key);
@@ -439,7 +447,7 @@ fn range<'a, K: Ord + Borrow<str>, V>(
 }
 
 /// How many nodes stand above a node, itself included.
-fn depth(nodes: &BTreeMap<NodeKey, Entry>, key: NodeKey) -> usize {
+fn depth(nodes: &BTreeMap<NodeKey, Box<Entry>>, key: NodeKey) -> usize {
     std::iter::successors(Some(key), |key| nodes.get(key).and_then(|entry| entry.parent)).count()
 }
 
