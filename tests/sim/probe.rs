@@ -56,7 +56,7 @@ fn node(number: u32, id: &str, readout: Readout, field: Field) -> Action {
 fn field(name: &str, control: Option<Constraint>) -> Field {
     let (label, description, unit) = (String::new(), String::new(), String::new());
     let (value_type, kinds) = (ValueType::Quantity, FieldKinds::MOMENTARY);
-    Field { name: name.to_owned(), value_type, unit, kinds, control, label, description }
+    Field { name: name.to_owned(), value_type, unit, kinds, control: control.map(Box::new), label, description }
 }
 
 impl Probe {

@@ -137,7 +137,7 @@ fn field(field: &Field) -> Checked {
     label(&field.unit, "field.unit")?;
     label(&field.label, "field.label")?;
     text(&field.description, "field.description")?;
-    field.control.as_ref().map_or(Ok(()), constraint)
+    field.control.as_deref().map_or(Ok(()), constraint)
 }
 
 fn constraint(constraint: &Constraint) -> Checked {

@@ -208,5 +208,13 @@ fn command(name: &str, parameters: Vec<Field>) -> Command {
 
 fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldKinds, control: Option<Constraint>) -> Field {
     let (label, description) = (String::new(), String::new());
-    Field { name: name.to_owned(), value_type, unit: unit.to_owned(), kinds, control, label, description }
+    Field {
+        name: name.to_owned(),
+        value_type,
+        unit: unit.to_owned(),
+        kinds,
+        control: control.map(Box::new),
+        label,
+        description,
+    }
 }

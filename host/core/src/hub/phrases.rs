@@ -144,7 +144,7 @@ mod tests {
             value_type,
             unit: unit.into(),
             kinds: FieldKinds::MOMENTARY,
-            control: Some(constraint),
+            control: Some(Box::new(constraint)),
             label: String::new(),
             description: String::new(),
         }

@@ -119,8 +119,8 @@ pub struct Field {
     pub unit: String,
     /// What it is about.
     pub kinds: FieldKinds,
-    /// Present: a control parameter of the same name sets this field.
-    pub control: Option<Constraint>,
+    /// Present: a control parameter of the same name sets this field. In a box: most fields have none, and there are many fields.
+    pub control: Option<Box<Constraint>>,
     /// For people; empty: the name serves.
     pub label: String,
     /// For people.

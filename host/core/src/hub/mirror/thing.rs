@@ -7,8 +7,8 @@ use jid::BareJid;
 use super::Provenance;
 use super::entry::{Mirror, address};
 use crate::model::{
-    Constraint, Decimal, Field, FieldValue, HOPS, Node, NodeReading, NodeRef, NodeState, ORIGIN, Quality, Readout,
-    Sample, Timestamp, Value, ValueType, limits,
+    Decimal, Field, FieldValue, HOPS, Node, NodeReading, NodeRef, NodeState, ORIGIN, Quality, Readout, Sample,
+    Timestamp, Value, ValueType, limits,
 };
 use crate::wire::concentrator::{HealthState, NodeInfo, NodeMessage};
 use crate::wire::lexical;
@@ -207,7 +207,7 @@ impl Thing {
     pub(super) fn permit_named(&mut self, entries: &[&Mirror]) {
         let is_meant = |name: &str| entries.iter().any(|entry| entry.controls.iter().any(|glob| glob.fits(name)));
         for field in self.node.fields.iter_mut().filter(|field| field.control.is_none() && is_meant(&field.name)) {
-            field.control = Some(Constraint::default());
+            field.control = Some(Box::default());
         }
     }
 
@@ -314,7 +314,7 @@ const fn wider(old: ValueType, new: ValueType) -> Option<ValueType> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FieldKinds;
+    use crate::model::{Constraint, FieldKinds};
 
     fn thing() -> Thing {
         Thing::new(&BareJid::new("a@b").unwrap(), &NodeRef::new("n", "s"))
@@ -374,9 +374,9 @@ mod tests {
         let mut thing = thing();
         thing.hear(reading(1, vec![value("mode", Value::Text("auto".into())), value("level", decimal("3"))]), 9);
         let mode = Constraint { members: vec!["auto".into(), "off".into()], ..Constraint::default() };
-        let parameter = |name: &str, value_type, control| Field {
+        let parameter = |name: &str, value_type, control: Constraint| Field {
             value_type,
-            control: Some(control),
+            control: Some(Box::new(control)),
             ..field_of(&value(name, Value::Int32(0)))
         };
         let joined = thing.permit(

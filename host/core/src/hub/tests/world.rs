@@ -60,7 +60,7 @@ pub(super) fn field(name: &str, value_type: ValueType, unit: &str, kinds: FieldK
 }
 
 pub(super) fn controllable(mut field: Field, constraint: Constraint) -> Field {
-    field.control = Some(constraint);
+    field.control = Some(Box::new(constraint));
     field
 }
 

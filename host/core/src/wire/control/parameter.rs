@@ -78,7 +78,7 @@ pub fn form(title: &str, parameters: &[FormParameter<'_>]) -> Form {
 fn form_field(parameter: &FormParameter<'_>) -> FormField {
     let field = parameter.field;
     let unrestricted = Constraint::default();
-    let constraint = field.control.as_ref().unwrap_or(&unrestricted);
+    let constraint = field.control.as_deref().unwrap_or(&unrestricted);
     FormField {
         var: field.name.clone(),
         field_type: field_type(field, constraint).to_owned(),
@@ -218,7 +218,7 @@ pub fn parameter_of(field: &FormField) -> Option<Field> {
         value_type,
         unit: String::new(),
         kinds: FieldKinds::MOMENTARY,
-        control: Some(Constraint { members, ..limits_of(field) }),
+        control: Some(Box::new(Constraint { members, ..limits_of(field) })),
         label: field.label.clone(),
         description: field.description.clone(),
     })
@@ -291,7 +291,7 @@ mod tests {
             value_type,
             unit: String::new(),
             kinds: FieldKinds::MOMENTARY,
-            control: Some(control),
+            control: Some(Box::new(control)),
             label: String::new(),
             description: String::new(),
         }

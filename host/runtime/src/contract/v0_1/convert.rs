@@ -140,7 +140,7 @@ fn field(from: w::Field) -> m::Field {
         value_type: value_type(from.value_type),
         unit: from.unit,
         kinds: kinds(from.kinds),
-        control: from.control.map(constraint),
+        control: from.control.map(|from| Box::new(constraint(from))),
         label: from.label,
         description: from.description,
     }
@@ -301,7 +301,7 @@ fn field_out(from: m::Field) -> w::Field {
         value_type: value_type_out(from.value_type),
         unit: from.unit,
         kinds: kinds_out(from.kinds),
-        control: from.control.map(constraint_out),
+        control: from.control.map(|from| constraint_out(*from)),
         label: from.label,
         description: from.description,
     }
