@@ -239,7 +239,7 @@ mod tests {
             value_type: ValueType::Quantity,
             unit: "°C".into(),
             kinds: FieldKinds::MOMENTARY,
-            control: Some(Constraint::default()),
+            control: Some(Box::default()),
             label: String::new(),
             description: String::new(),
         };
@@ -309,7 +309,8 @@ mod tests {
         let long = Node { label: "x".repeat(limits::NAME_BYTES_MAX + 1), ..declared(&[]) };
         assert!(reason(Action::PutNode(Box::new(long))).contains("513 bytes of node.label"));
         let mut unbounded = declared(&["a"]);
-        unbounded.fields[0].control = Some(Constraint { maximum: Some(f64::INFINITY), ..Constraint::default() });
+        unbounded.fields[0].control =
+            Some(Box::new(Constraint { maximum: Some(f64::INFINITY), ..Constraint::default() }));
         assert!(reason(Action::PutNode(Box::new(unbounded))).contains("finite"));
     }
 
