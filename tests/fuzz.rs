@@ -115,6 +115,7 @@ const BOUNDARIES: &[(&str, &[&str])] = &[
     ("host/core/src/wire/subscribe", &["sensor", "hub_stanzas", "hub_records"]),
     ("host/core/src/wire/xml", &["stanza", "hub_stanzas"]),
     ("host/src/xmpp/filter", &["filter"]),
+    ("host/src/xmpp/text", &["filter"]),
     ("host/src/config", &["config", "config_keys"]),
     ("host/src/store", &["store"]),
     ("host/src/cli", &["arguments", "admin_answer"]),

@@ -1,7 +1,7 @@
 //! What an XMPP server sends, from its first byte on: split, mended, and read as the core reads it.
 
 use minidom::Element;
-use tombolo::xmpp::what_passes;
+use tombolo::xmpp::{StanzaText, what_passes};
 use tombolo_core::wire::stanza::{mend, read};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
@@ -11,6 +11,7 @@ const LAST: &str = "<message from='a@b/c' id='the-last'/>";
 
 /// After a good header, whole and in pieces; what comes out of both is the same, and whoever reads it next is content.
 pub(crate) fn stream(bytes: &[u8]) {
+    as_text(bytes);
     let bytes = [HEADER.as_bytes(), bytes].concat();
     let whole = what_passes(&bytes, usize::MAX);
     let in_pieces = what_passes(&bytes, 7);
@@ -28,6 +29,14 @@ pub(crate) fn stream(bytes: &[u8]) {
     if let Some(Some(again)) = went_on {
         assert!(again.children().count() >= root.children().count());
     }
+}
+
+/// What passes as the text of a stanza is one, and is it again when it is written.
+fn as_text(bytes: &[u8]) {
+    let Ok(text) = StanzaText::read(bytes) else { return };
+    let stanza = text.element().expect("what was read can be read again");
+    let again = StanzaText::of(&stanza).expect("and written");
+    assert_eq!(again.element(), Some(stanza));
 }
 
 fn closed(passed: &[u8]) -> Option<Element> {
