@@ -14,6 +14,7 @@ mod catalog;
 mod changes;
 mod clock;
 mod http;
+mod load;
 mod operator;
 mod outbox;
 mod report;
@@ -106,6 +107,7 @@ struct App {
     unburied: BTreeSet<u64>,
     /// Where HTTP clients of the island come in.
     doors: Doors,
+    load: load::Load,
     /// Wishes that are granted once the configuration was read.
     reload_wishes: Vec<u64>,
     refused_configuration: Option<String>,
@@ -192,6 +194,7 @@ pub async fn run(file: PathBuf, journal: Option<PathBuf>) -> Result<(), AppError
         exhumed: exhumed_sender,
         unburied: BTreeSet::new(),
         doors: Doors::new(knocks_sender),
+        load: load::Load::default(),
         reload_wishes: Vec::new(),
         refused_configuration: None,
         is_ending: false,
@@ -288,15 +291,24 @@ impl App {
 
     /// Does what the hub wants done. Whether something did not fit and has to be tried again.
     fn settle(&mut self) -> bool {
+        // What one call of the hub's comes to is one transaction, so that a receipt is remembered with its items or not at all.
+        let gathering = self.store.gather();
         loop {
             let Some(output) = self.hub.poll_output() else { break };
             match output {
-                Output::Stanza { item, stanza } => self.outbox.put(item, &stanza),
-                Output::Hold { item, stanza } => self.outbox.hold(item, &stanza),
+                Output::Stanza { item, stanza } => {
+                    let refused = self.outbox.put(item, &stanza);
+                    refused.iter().for_each(|item| self.hub.handle_unstored(*item));
+                }
+                Output::After { item, stanza } => self.outbox.put_after(item, &stanza),
+                Output::Hold { item, stanza } => {
+                    let refused = self.outbox.hold(item, &stanza);
+                    refused.iter().for_each(|item| self.hub.handle_unstored(*item));
+                }
                 Output::LetGo { items, end } => self.store.remove(&items, &end),
                 Output::Take { item, name, bytes } => self.store.take(&name, bytes, item),
                 Output::End { name, end } => self.store.end(&name, end),
-                Output::Recall { item, from } => self.recall(item, &from),
+                Output::Recall { number, from } => self.recall(number, &from),
                 Output::GivenUp { readings, reason } => tracing::warn!(readings, reason, "readings given up"),
                 Output::Event { bridge, event } => self.tell(&bridge, event),
                 Output::Keep { item, name, bytes } => self.store.record(&name, bytes, item),
@@ -309,11 +321,13 @@ impl App {
                 Output::Refused { bridge, reason } => tracing::warn!(bridge, reason, "action refused"),
             }
         }
+        drop(gathering);
         let has_more = self.outbox.pump(&self.session);
         if !self.outbox.handed().is_empty() {
             let now = now();
             self.outbox.handed().iter().for_each(|item| self.hub.handle_handed(*item, now));
         }
+        self.tell_load();
         let waits = self.bridges.flush() || has_more;
         // Who missed something of what is mirrored, and has room again, is told everything anew.
         for bridge in self.bridges.take_unsure() {
@@ -323,12 +337,12 @@ impl App {
     }
 
     /// A stanza came back. One that needed not be durable is not remembered, nor one that the server has had for long.
-    fn recall(&mut self, item: u64, from: &jid::Jid) {
-        let Some((stanza, route)) = self.outbox.remembered(item) else {
-            return tracing::debug!(item, "a stanza came back that is not remembered");
+    fn recall(&mut self, number: u64, from: &jid::Jid) {
+        let Some((stanza, route)) = self.outbox.remembered(number) else {
+            return tracing::debug!(number, "a stanza came back that is not remembered");
         };
         if self.hub.handle_returned(from, &stanza, route.bridge(), now()) {
-            self.outbox.forget(item);
+            self.outbox.forget(number);
         }
     }
 

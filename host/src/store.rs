@@ -162,6 +162,12 @@ impl Store {
         Ok((Self { writer: Arc::new(writer) }, contents))
     }
 
+    /// What is asked for as long as this lives is one transaction.
+    pub fn gather(&self) -> Gathering {
+        self.writer.gather(true);
+        Gathering(Arc::clone(&self.writer))
+    }
+
     /// Takes items into custody; answered by [`StoreEvent::Durable`]. Numbers ascend over the life of the state directory.
     pub fn append(&self, items: Vec<(Item, Arc<[u8]>)>) -> Result<(), StoreFull> {
         self.writer.append(items)
@@ -218,6 +224,16 @@ impl Store {
     /// Writes what waits and ends the thread; false if the disk did not take it. Blocks; calls after it do nothing.
     pub fn close(&self) -> bool {
         self.writer.close()
+    }
+}
+
+/// As long as it lives, no transaction begins. For moments only: everybody waits for the disk meanwhile.
+#[derive(Debug)]
+pub struct Gathering(Arc<Writer>);
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        self.0.gather(false);
     }
 }
 

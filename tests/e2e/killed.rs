@@ -1,4 +1,5 @@
-//! The service is killed with SIGKILL at random points under load, again and again: nothing is lost, and custody balances after each start.
+//! The service is killed with SIGKILL at random points under load, again and again: nothing is lost, what comes twice
+//! has the same id, and custody balances after each start.
 //!
 //! `TOMBOLO_KILLS` says how often; `TOMBOLO_SEED` repeats a run's points in time.
 
@@ -51,9 +52,9 @@ fn killed_again_and_again_under_load_it_loses_nothing_and_its_custody_balances()
     let again = ids.values().map(|ids| ids.len() - ids.iter().collect::<BTreeSet<_>>().len()).sum::<usize>();
     let anew = ids.values().map(|ids| ids.iter().collect::<BTreeSet<_>>().len() - 1).sum::<usize>();
     print(&format!(
-        "{kills} kills, {last} readings, 0 lost; sent again with the same id: {again}; reported again by the broker, or given out of what \
-         was held: {anew}; accounts: {accounts:?}"
+        "{kills} kills, {last} readings, 0 lost; again with the same id: {again}, with another one: {anew}; accounts: {accounts:?}"
     ));
+    assert_eq!(anew, 0, "what comes twice has the same id");
 }
 
 #[allow(clippy::print_stdout)] // it tells what it counted

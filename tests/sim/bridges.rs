@@ -142,7 +142,7 @@ fn settings(name: &str, qos: u8) -> String {
 impl Bridges {
     /// Starts them all, each from its checkpoint.
     pub(crate) fn start(
-        checkpoints: &BTreeMap<String, State>,
+        (checkpoints, stored): (&BTreeMap<String, State>, impl Fn(&str) -> Vec<u64>),
         qos: u8,
         wall: &Arc<AtomicI64>,
         dice: &mut Dice,
@@ -161,6 +161,7 @@ impl Bridges {
                 journal: None,
                 secrets: Vec::new(),
                 checkpoint: checkpoints.get(name).cloned(),
+                stored: stored(name),
             };
             let (fate, wall) = (Arc::new(Fate::default()), Arc::clone(wall));
             let clock = Arc::new(move || Timestamp(wall.load(Ordering::Relaxed)));

@@ -44,9 +44,8 @@ impl World {
             ..HubConfig::default()
         });
         let outbox = Outbox::new(store.clone(), self.disk.left());
-        let (checkpoints, qos) = (&self.disk.checkpoints, self.broker.qos);
-        let bridges =
-            Bridges::start(checkpoints, qos, &self.wall, &mut self.dice).map_err(|error| error.to_string())?;
+        let (left, qos) = ((&self.disk.checkpoints, |name: &str| hub.stored_receipts(name)), self.broker.qos);
+        let bridges = Bridges::start(left, qos, &self.wall, &mut self.dice).map_err(|error| error.to_string())?;
         for name in crate::bridges::NAMES {
             hub.bridge_added(name, name, now);
         }
@@ -62,7 +61,12 @@ impl World {
         while let Some(output) = self.host.as_mut().and_then(|host| host.hub.poll_output()) {
             self.carry_out(output);
         }
+        let begins = self.dice.chance(self.temper.eager_disk);
         let Some(host) = &mut self.host else { return };
+        // What one call comes to is one batch; between two calls of the app the writer may begin.
+        if begins {
+            host.store.begin();
+        }
         while host.outbox.pump(&host.session) {}
         host.bridges.flush();
         host.session.0.borrow_mut().pump();
@@ -73,16 +77,23 @@ impl World {
         self.look_at(&output);
         let Some(host) = &mut self.host else { return };
         match output {
-            Output::Stanza { item, stanza } => host.outbox.put(item, &stanza),
-            Output::Hold { item, stanza } => host.outbox.hold(item, &stanza),
+            Output::Stanza { item, stanza } => {
+                let refused = host.outbox.put(item, &stanza);
+                refused.iter().for_each(|item| host.hub.handle_unstored(*item));
+            }
+            Output::After { item, stanza } => host.outbox.put_after(item, &stanza),
+            Output::Hold { item, stanza } => {
+                let refused = host.outbox.hold(item, &stanza);
+                refused.iter().for_each(|item| host.hub.handle_unstored(*item));
+            }
             Output::LetGo { items, end } => host.store.remove(&items, &end),
             Output::Take { item, name, bytes } => host.store.take(&name, bytes, item),
             Output::End { name, end } => host.store.end(&name, end),
-            Output::Recall { item, from } => {
-                if let Some((stanza, route)) = host.outbox.remembered(item)
+            Output::Recall { number, from } => {
+                if let Some((stanza, route)) = host.outbox.remembered(number)
                     && host.hub.handle_returned(&from, &stanza, route.bridge(), now)
                 {
-                    host.outbox.forget(item);
+                    host.outbox.forget(number);
                 }
             }
             Output::Keep { item, name, bytes } => host.store.record(&name, bytes, item),
@@ -94,10 +105,6 @@ impl World {
             | Output::HttpReply { .. }
             | Output::Refused { .. } => {}
         }
-        // Between two calls of the app the writer may begin.
-        if self.dice.chance(self.temper.eager_disk) {
-            self.host.iter().for_each(|host| host.store.begin());
-        }
     }
 
     fn look_at(&mut self, output: &Output) {
@@ -105,6 +112,10 @@ impl World {
             Output::Stanza { item, stanza } => {
                 self.say(|| format!("host   -> {}", String::from(stanza)));
                 self.facts.leaves(stanza, item.is_some());
+            }
+            Output::After { item, stanza } => {
+                self.say(|| format!("host   -> after {item:x} {}", String::from(stanza)));
+                self.facts.leaves(stanza, false);
             }
             Output::Hold { item, stanza } => {
                 self.say(|| format!("host   holds {:x} {}", item.number, String::from(stanza)));

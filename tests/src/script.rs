@@ -318,9 +318,10 @@ impl Stage {
                     }
                     self.wire.send(item, stanza)?;
                 }
+                Output::After { stanza, .. } => self.wire.send(None, stanza)?,
                 Output::Hold { item, .. } => self.items.push(item.number),
-                Output::Recall { item, from } => {
-                    if let Some(stanza) = self.sent.get(&item) {
+                Output::Recall { number, from } => {
+                    if let Some(stanza) = self.sent.get(&number) {
                         self.hub.handle_returned(&from, stanza, "home", self.now);
                     }
                 }

@@ -22,6 +22,7 @@ mod held;
 mod http;
 mod lookup;
 mod mirror;
+mod named;
 mod orders;
 mod output;
 mod phrases;
@@ -131,6 +132,7 @@ pub struct Hub {
     follows: chat::Follows,
     decisions: decisions::Decisions,
     receipts: receipts::Receipts,
+    named: named::Named,
     queues: queues::Queues,
     http: http::Http,
     publisher: publish::Publisher,
@@ -202,6 +204,7 @@ impl Hub {
             follows: chat::Follows::default(),
             decisions: decisions::Decisions::restore(&config.kept),
             receipts: receipts::Receipts::default(),
+            named: named::Named::restore(&config.kept),
             publisher: publish::Publisher::default(),
             rooms: rooms::Rooms::new(),
             assured: assured::Assured::default(),
@@ -357,7 +360,10 @@ impl Hub {
         self.now = now;
         self.queue_durable(item, now);
         self.traces.durable(item, now);
-        if let Some((bridge, receipt)) = self.receipts.durable(item) {
+        if let Some(receipts::Due { bridge, receipt, is_late }) = self.receipts.durable(item) {
+            if is_late {
+                self.named.add(&bridge, receipt);
+            }
             self.traces.told(self.traces.node_of(item), receipt, now);
             self.tell(&bridge, Event::Stored(receipt));
         }
@@ -474,7 +480,8 @@ impl Hub {
         while let Some(stanza) = self.own.pop_front() {
             self.handle_stanza(&stanza, self.now);
         }
-        self.outputs.pop_front()
+        // Last, so that it is written with what it is about.
+        self.outputs.pop_front().or_else(|| self.named.take_unwritten())
     }
 
     /// Whether a stanza is for ourselves; then it is on its way.
@@ -551,6 +558,16 @@ impl Hub {
         self.send_from(asker.at.as_ref(), stanza::result(asker.from.as_ref(), &asker.id, payload));
     }
 
+    /// The same, as soon as what has this number is durable.
+    fn answer_after(&mut self, kept: Option<u64>, asker: &Asker, payload: Option<Element>) {
+        let stanza = stanza::sent_from(stanza::result(asker.from.as_ref(), &asker.id, payload), asker.at.as_ref());
+        match kept {
+            Some(item) if !self.keeps(&stanza) => self.outputs.push_back(Output::After { item, stanza }),
+            Some(_) => {}
+            None => self.send(stanza),
+        }
+    }
+
     fn refuse(&mut self, asker: &Asker, fault: &StanzaFault) {
         self.send_from(asker.at.as_ref(), stanza::error(asker.from.as_ref(), &asker.id, fault));
     }
@@ -569,8 +586,13 @@ impl Hub {
     /// A message that must survive a crash; gives its item.
     /// None for ourselves: what is mirrored here is shown at once and kept by nobody.
     fn durable_message(&mut self, to: &Peer, payload: Element, route: &Route) -> Option<u64> {
+        self.named_message(to, payload, route, None)
+    }
+
+    /// The same; what was promised before leaves under the number of then.
+    fn named_message(&mut self, to: &Peer, payload: Element, route: &Route, number: Option<u64>) -> Option<u64> {
         let item = self.item();
-        let stanza = stanza::message(Some(&to.jid), &format!("t{item:x}"), payload);
+        let stanza = stanza::message(Some(&to.jid), &format!("t{:x}", number.unwrap_or(item)), payload);
         let stanza = stanza::sent_from(stanza, to.at.as_ref());
         if self.keeps(&stanza) {
             return None;

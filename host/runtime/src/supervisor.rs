@@ -54,6 +54,9 @@ pub struct BridgeSettings {
     pub secrets: Vec<Secret>,
     /// What the store kept from before the host was started. With one the first instance is told [`Why::Restarted`], without [`Why::Fresh`].
     pub checkpoint: Option<State>,
+    /// Receipts of at least [`limits::RECEIPT_NAMES_FROM`] that earlier instances' reports carried and that are stored, oldest first. Each instance that
+    /// starts without its predecessor's memory is told the newest of them as its first events.
+    pub stored: Vec<u64>,
 }
 
 /// What a bridge has to say.

@@ -93,12 +93,15 @@ impl App {
             Output::Started { version, hash, why } => {
                 tracing::info!(bridge, plugin, version, hash = short(&hash), ?why, "plugin started");
                 slot.runs(version, hash);
+                self.hub.mapper_lost(bridge);
                 self.hub.mapper_started(bridge, now());
+                self.tell_load_to(bridge);
             }
             Output::Swapped { pause_us, version, hash } => {
                 tracing::info!(bridge, plugin, version, hash = short(&hash), pause_us, "plugin swapped");
                 slot.runs(version, hash);
                 self.hub.mapper_started(bridge, now());
+                self.tell_load_to(bridge);
             }
             Output::SwapFailed { reason } => {
                 tracing::error!(bridge, plugin, reason, "plugin refused");

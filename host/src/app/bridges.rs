@@ -192,8 +192,9 @@ impl Bridges {
         self.slots.iter().filter(uses).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Puts a package to work: beside the old one where one runs, anew otherwise. An error is for the operator; what ran goes on.
-    pub(crate) fn employ(&mut self, name: &str, package: &Package) -> Result<(), String> {
+    /// Puts a package to work: beside the old one where one runs, anew otherwise, and then told which receipts are stored. An error is for
+    /// the operator; what ran goes on.
+    pub(crate) fn employ(&mut self, name: &str, package: &Package, stored: Vec<u64>) -> Result<(), String> {
         let Some(slot) = self.slots.get_mut(name).filter(|slot| !slot.is_leaving) else { return Ok(()) };
         if slot.running.as_ref().is_some_and(|running| running.is_stopping) {
             return Ok(());
@@ -216,6 +217,7 @@ impl Bridges {
             journal: self.journal.as_ref().map(|directory| directory.join(format!("{name}.jsonl"))),
             secrets: secrets(&slot.config, package),
             checkpoint: slot.checkpoint.clone(),
+            stored,
         };
         let bridge = spawn(settings, program, self.out.clone(), system_clock());
         let (version, hash) = (package.description.version.clone(), package.hash.to_string());
@@ -230,7 +232,7 @@ impl Bridges {
     pub(crate) fn offer(&mut self, name: &str, event: Event) -> Option<Event> {
         let Some(running) = self.slots.get_mut(name).and_then(|slot| slot.running.as_mut()) else { return Some(event) };
         // A `stored` is bounded by the receipts that the mapper itself gave out, and losing one would hold its device up for ever.
-        // A `done` or `http-done` is bounded by the requests of the mapper's own.
+        // A `done` or `http-done` is bounded by the requests of the mapper's own, and what we say of ourselves by how seldom that changes.
         let is_owed = matches!(
             event,
             Event::Stored(_)
@@ -239,6 +241,7 @@ impl Bridges {
                 | Event::Closed { .. }
                 | Event::Done { .. }
                 | Event::HttpDone { .. }
+                | Event::Extension { .. }
         );
         let is_of_thing = matches!(
             event,

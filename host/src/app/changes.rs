@@ -86,7 +86,8 @@ impl App {
     pub(super) fn employ(&mut self, bridge: &str) {
         let Some(plugin) = self.bridges.get(bridge).map(|slot| slot.config.plugin.clone()) else { return };
         let Some(package) = self.catalog.package(&plugin).cloned() else { return self.say_what_lacks(&plugin) };
-        if let Err(reason) = self.bridges.employ(bridge, &package) {
+        let stored = self.hub.stored_receipts(bridge);
+        if let Err(reason) = self.bridges.employ(bridge, &package, stored) {
             let (version, hash) = (&package.description.version, short(&package.hash));
             // One line in the log; `status` and `check` show the lines to paste as they are.
             tracing::error!(plugin, bridge, version, hash, reason, "plugin refused");

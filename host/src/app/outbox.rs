@@ -10,6 +10,7 @@ use std::sync::Arc;
 use minidom::Element;
 use tombolo_core::model::custody::{self, End, Route};
 use tombolo_core::model::limits;
+use tombolo_core::wire::stanza;
 
 use crate::store::Store;
 use crate::xmpp::{Item, SendError, Session, StanzaText};
@@ -28,23 +29,23 @@ pub(crate) struct Outbox {
     ordered: VecDeque<Kept>,
     /// Durable items with the session, not acknowledged.
     with_session: usize,
-    /// Durable items that were handed over, also acknowledged ones: what comes back is told from these.
+    /// Durable items that were handed over, also acknowledged ones, by the numbers in their ids: what comes back is told from these.
     sent: BTreeMap<u64, (Route, StanzaText)>,
     sent_bytes: usize,
     /// Durable items that the last [`Outbox::pump`] handed over.
     handed: Vec<u64>,
 }
 
-/// A message that waits; with its route, if it must survive a crash.
+/// A message that waits; with the number in its id and its route, if it must survive a crash.
 struct Kept {
     item: Item,
-    route: Option<Route>,
+    promised: Option<(u64, Route)>,
 }
 
 struct Waiting {
     kept: Kept,
-    /// Durable, or needs not be: waits only for those before it.
-    ready: bool,
+    /// What has to be durable first; none: it waits only for those before it.
+    on: Option<u64>,
 }
 
 impl Outbox {
@@ -54,7 +55,9 @@ impl Outbox {
         for (custody::Item { number, route }, bytes) in left {
             match StanzaText::read(&bytes) {
                 Ok(stanza) => {
-                    ordered.push_back(Kept { item: Item { id: Some(number), stanza }, route: Some(route) });
+                    let named = stanza.element().as_ref().and_then(stanza::number_in).unwrap_or(number);
+                    let item = Item { id: Some(number), stanza };
+                    ordered.push_back(Kept { item, promised: Some((named, route)) });
                 }
                 Err(reason) => {
                     tracing::error!(item = number, reason, "a stored stanza is unreadable and is set aside");
@@ -74,40 +77,65 @@ impl Outbox {
         }
     }
 
-    /// Takes a stanza from the hub.
-    pub(crate) fn put(&mut self, item: Option<custody::Item>, stanza: &Element) {
+    /// Takes a stanza from the hub; gives its number back if the store had no room for it.
+    #[must_use]
+    pub(crate) fn put(&mut self, item: Option<custody::Item>, stanza: &Element) -> Option<u64> {
         let text = match StanzaText::of(stanza) {
             Ok(text) => text,
-            Err(reason) => return self.refuse(item, stanza, reason),
+            Err(reason) => {
+                self.refuse(item, stanza, reason);
+                return None;
+            }
         };
         let Some(taken) = item else {
             let (item, is_message) = (Item { id: None, stanza: text }, stanza.name() == "message");
             match is_message {
-                true if self.storing.is_empty() => self.ordered.push_back(Kept { item, route: None }),
-                true => self.storing.push_back(Waiting { kept: Kept { item, route: None }, ready: true }),
+                true if self.storing.is_empty() => self.ordered.push_back(Kept { item, promised: None }),
+                true => self.storing.push_back(Waiting { kept: Kept { item, promised: None }, on: None }),
                 false => self.urgent.push_back(item),
             }
-            return;
+            return None;
         };
         let (id, bytes) = (taken.number, text.bytes());
-        let kept = Kept { item: Item { id: Some(id), stanza: text }, route: Some(taken.route.clone()) };
-        self.storing.push_back(Waiting { kept, ready: false });
+        let promised = Some((stanza::number_in(stanza).unwrap_or(id), taken.route.clone()));
+        let kept = Kept { item: Item { id: Some(id), stanza: text }, promised };
+        self.storing.push_back(Waiting { kept, on: Some(id) });
         if self.store.append(vec![(taken, bytes)]).is_err() {
             // Not durable, hence never reported as such: whoever handed it over keeps it. It still leaves in its turn.
             tracing::warn!("the disk does not keep up; a stanza is sent without being stored");
             self.mark_ready(id);
+            return Some(id);
+        }
+        None
+    }
+
+    /// Takes a stanza that is to leave when something else of this number is durable, in its turn among messages.
+    pub(crate) fn put_after(&mut self, number: u64, stanza: &Element) {
+        match StanzaText::of(stanza) {
+            Ok(stanza) => {
+                let kept = Kept { item: Item { id: None, stanza }, promised: None };
+                self.storing.push_back(Waiting { kept, on: Some(number) });
+            }
+            Err(reason) => self.refuse(None, stanza, reason),
         }
     }
 
-    /// Keeps a stanza without sending it.
-    pub(crate) fn hold(&mut self, item: custody::Item, stanza: &Element) {
+    /// Keeps a stanza without sending it; gives its number back if the store had no room for it.
+    #[must_use]
+    pub(crate) fn hold(&mut self, item: custody::Item, stanza: &Element) -> Option<u64> {
+        let number = item.number;
         let text = match StanzaText::of(stanza) {
             Ok(text) => text,
-            Err(reason) => return self.refuse(Some(item), stanza, reason),
+            Err(reason) => {
+                self.refuse(Some(item), stanza, reason);
+                return None;
+            }
         };
-        if self.store.append(vec![(item, text.bytes())]).is_err() {
+        let is_refused = self.store.append(vec![(item, text.bytes())]).is_err();
+        if is_refused {
             tracing::warn!("the disk does not keep up; a reading is held without being stored");
         }
+        is_refused.then_some(number)
     }
 
     /// What no server would take is set aside at once: it would end every stream that it is sent on.
@@ -121,22 +149,22 @@ impl Outbox {
         }
     }
 
-    /// A durable stanza that was handed over, the newest of them if it is old; with its route.
-    pub(crate) fn remembered(&self, id: u64) -> Option<(Element, Route)> {
-        let (route, text) = self.sent.get(&id)?;
+    /// The durable stanza with this number in its id that was handed over, the newest of them if it is old; with its route.
+    pub(crate) fn remembered(&self, number: u64) -> Option<(Element, Route)> {
+        let (route, text) = self.sent.get(&number)?;
         Some((text.element()?, route.clone()))
     }
 
     /// A stanza need not be remembered any more.
-    pub(crate) fn forget(&mut self, id: u64) {
-        let gone = self.sent.remove(&id);
+    pub(crate) fn forget(&mut self, number: u64) {
+        let gone = self.sent.remove(&number);
         self.sent_bytes -= gone.map_or(0, |(_, text)| text.as_str().len());
     }
 
-    fn remember(&mut self, id: u64, route: Route, text: StanzaText) {
-        self.forget(id);
+    fn remember(&mut self, number: u64, route: Route, text: StanzaText) {
+        self.forget(number);
         self.sent_bytes += text.as_str().len();
-        self.sent.insert(id, (route, text));
+        self.sent.insert(number, (route, text));
         while self.sent.len() > limits::RETURNABLE_STANZAS_MAX || self.sent_bytes > limits::RETURNABLE_BYTES_MAX {
             let Some(oldest) = self.sent.first_key_value().map(|(oldest, _)| *oldest) else { return };
             self.forget(oldest);
@@ -150,10 +178,10 @@ impl Outbox {
 
     fn mark_ready(&mut self, id: u64) {
         // Items become durable in order, so it is nearly always the first.
-        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.kept.item.id == Some(id)) {
-            waiting.ready = true;
+        if let Some(waiting) = self.storing.iter_mut().find(|waiting| waiting.on == Some(id)) {
+            waiting.on = None;
         }
-        while self.storing.front().is_some_and(|waiting| waiting.ready) {
+        while self.storing.front().is_some_and(|waiting| waiting.on.is_none()) {
             self.ordered.extend(self.storing.pop_front().map(|waiting| waiting.kept));
         }
     }
@@ -175,7 +203,7 @@ impl Outbox {
     pub(crate) fn pump(&mut self, session: &Session) -> bool {
         self.handed.clear();
         while let Some(item) = self.urgent.pop_front() {
-            if let Err(back) = self.hand_over(session, Kept { item, route: None }) {
+            if let Err(back) = self.hand_over(session, Kept { item, promised: None }) {
                 self.urgent.push_front(back.item);
                 return false;
             }
@@ -197,18 +225,18 @@ impl Outbox {
     }
 
     /// Gives the message back if it has to wait.
-    fn hand_over(&mut self, session: &Session, Kept { item, route }: Kept) -> Result<(), Kept> {
+    fn hand_over(&mut self, session: &Session, Kept { item, promised }: Kept) -> Result<(), Kept> {
         let (id, stanza) = (item.id, item.stanza.clone());
         match session.send(item) {
             Ok(()) => {
                 self.with_session += usize::from(id.is_some());
                 self.handed.extend(id);
-                if let Some((id, route)) = id.zip(route) {
-                    self.remember(id, route, stanza);
+                if let Some((number, route)) = promised {
+                    self.remember(number, route, stanza);
                 }
                 Ok(())
             }
-            Err(SendError::Full(item) | SendError::Closed(item)) => Err(Kept { item, route }),
+            Err(SendError::Full(item) | SendError::Closed(item)) => Err(Kept { item, promised }),
         }
     }
 

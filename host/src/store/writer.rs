@@ -25,6 +25,8 @@ pub(super) type Reopen = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
 
 /// Between attempts on a disk that refuses.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How soon somebody who gathers is looked at again.
+const GATHERED_WITHIN: Duration = Duration::from_millis(1);
 /// Between attempts to tell an app whose channel is full.
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -61,6 +63,8 @@ struct Pending {
     /// Items of a batch that the disk did not take yet.
     stuck: usize,
     asked: Vec<Question>,
+    /// Somebody is in the middle of saying what belongs together.
+    is_gathering: bool,
     is_closing: bool,
 }
 
@@ -69,6 +73,13 @@ struct Pending {
 struct Question {
     only: Option<u64>,
     answer: oneshot::Sender<Vec<Dead>>,
+}
+
+impl Pending {
+    /// Whether something cannot wait.
+    fn has_work(&self) -> bool {
+        self.batch.is_urgent() || !self.asked.is_empty() || self.is_closing
+    }
 }
 
 impl Writer {
@@ -99,6 +110,13 @@ impl Writer {
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || scribe.run());
         // Without a thread nothing becomes durable; `close` says so.
         Self { shared, thread: Mutex::new(thread.ok()) }
+    }
+
+    /// While somebody gathers, nothing is written.
+    pub(super) fn gather(&self, is_gathering: bool) {
+        let mut pending = self.shared.lock();
+        pending.is_gathering = is_gathering;
+        self.shared.wake(pending);
     }
 
     pub(super) fn append(&self, items: Vec<(Item, Arc<[u8]>)>) -> Result<(), StoreFull> {
@@ -171,7 +189,9 @@ impl Shared {
 
     /// Wakes the thread for what cannot wait, and for the first of what can, so that it knows how long.
     fn wake(&self, mut pending: MutexGuard<'_, Pending>) {
-        if pending.batch.is_urgent() {
+        if pending.is_gathering {
+            // There is more to come.
+        } else if pending.batch.is_urgent() {
             // One who is told already does not sleep.
             if !std::mem::replace(&mut pending.is_woken, true) {
                 self.wake.notify_one();
@@ -186,9 +206,11 @@ impl Shared {
     fn wait(&self, at_most: Option<Duration>) -> (Batch, bool) {
         let until = at_most.map(|time| Instant::now() + time);
         let mut pending = self.lock();
-        while !pending.batch.is_urgent() && pending.asked.is_empty() && !pending.is_closing {
+        while pending.is_gathering || !pending.has_work() {
             let due = until.into_iter().chain(pending.ends_due).min();
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            // Whoever gathers wakes us only if there is something to write.
+            let left = if pending.is_gathering { Some(GATHERED_WITHIN) } else { left };
             pending = match left {
                 Some(Duration::ZERO) => break,
                 Some(left) => self.wake.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0,

@@ -62,6 +62,9 @@ struct Saved {
     is_checkpoint_set: bool,
 }
 
+/// The topic by which the host tells whether it can take more.
+const LOAD: &str = "load";
+
 impl Mapper for Lwm2m {
     fn describe() -> Description {
         let schemes = ["coap", "coaps", "udp", "dtls"];
@@ -131,6 +134,9 @@ impl Mapper for Lwm2m {
             Event::ThingVanished(number) => self.client.remove(now, number),
             Event::ThingReported(reading) => self.client.report(now, &reading),
             Event::Done(done) => self.client.done(now, done.id, done.outcome, out),
+            Event::Extension(extension) if extension.topic == LOAD => {
+                self.server.set_host_full(extension.payload == b"full");
+            }
             _ => {}
         }
         self.settle(now, out);

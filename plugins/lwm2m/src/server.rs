@@ -33,6 +33,8 @@ use registry::{Key, Memory, Registry};
 
 /// How often it is said that requests were refused.
 const REFUSED_US: Timestamp = 60 * SECOND;
+/// When a device that is told to wait may come again, in seconds.
+const BUSY_S: u32 = 15;
 /// Instances that one Read-Composite asks for.
 const COMPOSITE_MAX: usize = 16;
 
@@ -57,6 +59,8 @@ pub(crate) struct Server {
     receipts: Receipts,
     /// Requests that were refused unread: when it was said last, and how many since, by code.
     refused: BTreeMap<u8, (Timestamp, u64)>,
+    /// The host has taken nearly as much as it can hold.
+    is_host_full: bool,
     /// Whether a checkpoint would say something new.
     is_dirty: bool,
 }
@@ -77,6 +81,7 @@ impl Server {
             reads: state.reads,
             receipts: state.receipts,
             refused: BTreeMap::new(),
+            is_host_full: false,
             is_dirty: false,
         }
     }
@@ -94,6 +99,16 @@ impl Server {
     /// What the next run cannot learn again.
     pub(crate) fn checkpoint(&self) -> State {
         State { session: self.session.checkpoint(), devices: self.registry.memory(true), ..State::default() }
+    }
+
+    /// The host says whether it can take more.
+    pub(crate) fn set_host_full(&mut self, is_full: bool) {
+        self.is_host_full = is_full;
+    }
+
+    /// Whether devices have to wait with what is to be kept.
+    fn is_busy(&self) -> bool {
+        self.is_host_full || !self.receipts.has_room()
     }
 
     pub(crate) fn take_dirty(&mut self) -> bool {

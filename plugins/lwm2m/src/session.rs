@@ -77,12 +77,20 @@ pub(crate) struct Answer {
     pub(crate) location: Vec<String>,
     /// Says that notifications will follow.
     pub(crate) observe: Option<u32>,
+    /// For how long it counts, in seconds; of 5.03: when to ask again (RFC 7252 §5.9.3.4).
+    #[serde(default)]
+    pub(crate) max_age: Option<u32>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     pub(crate) fn new(code: u8) -> Self {
         Self { code, ..Self::default() }
+    }
+
+    /// Not now: ask again in so many seconds.
+    pub(crate) fn busy(again_s: u32) -> Self {
+        Self { code: code::UNAVAILABLE, max_age: Some(again_s), ..Self::default() }
     }
 
     /// An error with a sentence (RFC 7252 §5.5.2).

@@ -3,7 +3,7 @@
 //! Owns the order in which they are asked, the state that survives a swap, and timers of its own. It knows neither packets nor topics.
 
 use tombolo_sdk::events::Invoke;
-use tombolo_sdk::{Actions, Failure, Level, ReasonCode, StartInput, State, Timestamp, Why, Write};
+use tombolo_sdk::{Action, Actions, Failure, Level, ReasonCode, StartInput, State, Timestamp, Why, Write};
 
 use crate::codec::{Publish, Qos};
 use crate::commands::{Commands, Wait};
@@ -332,5 +332,19 @@ impl Sink for ToMapping<'_> {
         }
         let arrival = Arrival { topic, payload, receipt, is_retained, now: self.now };
         self.mapping.handle(&arrival, self.out)
+    }
+
+    fn handle_again(&mut self, publish: &Publish<'_>, receipt: u64, is_stored: &dyn Fn(u64) -> bool) -> (u32, u32) {
+        let mut out = Actions::new();
+        let mut here = ToMapping { mapping: self.mapping, things: self.things, now: self.now, out: &mut out };
+        let reports = here.handle_message(publish, Some(receipt));
+        let mut stored = 0;
+        for action in out.into_vec() {
+            match &action {
+                Action::Report(report) if report.receipt.is_some_and(is_stored) => stored += 1,
+                _ => self.out.push(action),
+            }
+        }
+        (reports, reports.saturating_sub(stored))
     }
 }

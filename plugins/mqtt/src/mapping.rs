@@ -35,6 +35,7 @@ mod zigbee2mqtt;
 use convention::{Convention, Place};
 use declared::Declared;
 use discovered::Discovered;
+pub(crate) use hash::Mix;
 #[cfg(test)]
 pub(crate) use hash::number_of;
 use names::Names;

@@ -13,6 +13,7 @@ use tombolo_sdk::Level;
 
 use crate::codec::{self, Ack, Connack, Message, Packet, Publish, Qos, Refused, Version, reason};
 
+mod before;
 mod filters;
 mod inbound;
 mod lifecycle;
@@ -93,6 +94,10 @@ pub(crate) enum Output {
 pub(crate) trait Sink {
     /// Gives how many reports were made; the first asked for `receipt`, the next for `receipt + 1` and so on.
     fn handle_message(&mut self, publish: &Publish<'_>, receipt: Option<u64>) -> u32;
+
+    /// A message that an earlier instance reported, at least in part: only what is not stored is reported again, with the receipts that it
+    /// would have. Gives how many reports there are, and how many were made.
+    fn handle_again(&mut self, publish: &Publish<'_>, receipt: u64, is_stored: &dyn Fn(u64) -> bool) -> (u32, u32);
 }
 
 /// See the module.

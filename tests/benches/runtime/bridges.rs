@@ -33,6 +33,7 @@ fn bridge(program: Arc<dyn Program>) -> (Bridge, Outputs) {
         secrets: Vec::new(),
         journal: None,
         checkpoint: None,
+        stored: Vec::new(),
     };
     (spawn(settings, program, out, system_clock()), outputs)
 }

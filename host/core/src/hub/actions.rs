@@ -4,7 +4,7 @@
 
 use super::registry::{NodeKey, Put};
 use super::watches::Removed;
-use super::{Asked, Hub, Owner};
+use super::{Asked, Hub, Owner, named};
 use crate::model::bridge::Report;
 use crate::model::{Action, Event, Failure, Node, NodeState, Timestamp};
 use crate::wire::concentrator::NodeEvents;
@@ -57,6 +57,7 @@ impl Hub {
         self.runs_lose_bridge(name);
         self.queries_lose_bridge(name);
         self.receipts.forget(name);
+        self.outputs.extend(self.named.retain(|bridge| bridge != name));
         self.registry.remove_source(name);
         addresses.iter().for_each(|address| self.show_address(address));
         self.mirror(name, Vec::new(), now);
@@ -73,6 +74,24 @@ impl Hub {
         let numbers: Vec<u32> = self.registry.nodes_of(name).map(|(_, entry)| entry.node.number).collect();
         for number in numbers {
             self.state_changed(name, number, NodeState::Offline, now);
+        }
+    }
+
+    /// A bridge's mapper starts without the memory of the one before: `stored` of what that one counted would be taken for its own.
+    pub fn mapper_lost(&mut self, bridge: &str) {
+        self.receipts.forget_counted(bridge);
+    }
+
+    /// The receipts of a bridge that name what was reported and that are stored, oldest first: what its next instance is to be told.
+    pub fn stored_receipts(&self, bridge: &str) -> Vec<u64> {
+        self.named.of(bridge)
+    }
+
+    /// The store had no room for an item: its report is not stored, and its receipt will not be told.
+    pub fn handle_unstored(&mut self, item: u64) {
+        let waiting = self.receipts.waiting_for(item).map(|(bridge, receipt)| (bridge.to_owned(), receipt));
+        if let Some((bridge, receipt)) = waiting {
+            self.named.take_back(&bridge, receipt);
         }
     }
 
@@ -105,7 +124,15 @@ impl Hub {
                 self.traces.told(self.traces.current(), receipt, self.now);
                 self.tell(bridge, Event::Stored(receipt));
             }
-            Some(receipt) => self.receipts.owe(bridge, receipt, items),
+            Some(receipt) => {
+                let is_name = named::is_name(receipt);
+                // What waits for room in a queue is in nobody's custody yet.
+                let is_late = is_name && items.iter().any(|item| self.queues.has_no_room_for(*item));
+                if is_name && !is_late {
+                    self.named.add(bridge, receipt);
+                }
+                self.receipts.owe(bridge, receipt, items, is_late);
+            }
             None => {}
         }
     }

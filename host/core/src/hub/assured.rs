@@ -2,7 +2,7 @@
 //!
 //! An acknowledged message is handled like any other, and then acknowledged. An assured one is kept, under its sender's account and its name,
 //! until the sender says that it knows that; then it is handled, once. That a message is kept is told when it would survive a crash; that
-//! one was handled is remembered for a while, so that a late repetition is not kept again. Only contacts may.
+//! one was handled is remembered for a while, over a restart as well, so that a late repetition is not kept again. Only contacts may.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,6 +19,8 @@ use crate::wire::stanza::{self, Condition, FaultKind, Kind, StanzaFault};
 
 /// How names of records begin.
 const RECORDS: &str = "assured/";
+/// The same, of messages that were handled; the number that they had follows, with all its digits, so that they sort.
+const DONE: &str = "assured-done/";
 
 type Name = (BareJid, String);
 
@@ -29,8 +31,8 @@ pub(super) struct Assured {
     /// By item: who waits to be told that a message is kept.
     waiting: BTreeMap<u64, Vec<(Asker, String)>>,
     done: BTreeSet<Name>,
-    /// The same, oldest first.
-    done_order: VecDeque<Name>,
+    /// The same, oldest first, by the numbers that they had.
+    done_order: VecDeque<(u64, Name)>,
 }
 
 #[derive(Debug)]
@@ -56,16 +58,30 @@ impl Kept {
     }
 }
 
+/// A sender and its name of a message, as they are kept: no JID has a line break.
+fn done_text((from, id): &Name) -> String {
+    format!("{from}\n{id}")
+}
+
+fn done_of(name: &str, bytes: &[u8]) -> Option<(u64, Name)> {
+    let number = u64::from_str_radix(name.strip_prefix(DONE)?, 16).ok()?;
+    let (from, id) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+    Some((number, (BareJid::new(from).ok()?, id.to_owned())))
+}
+
 impl Assured {
-    fn remember(&mut self, name: Name) {
-        if self.done_order.len() >= limits::ASSURED_DONE_MAX
-            && let Some(oldest) = self.done_order.pop_front()
-        {
-            self.done.remove(&oldest);
+    /// Gives the number of one that is forgotten for it.
+    fn remember(&mut self, number: u64, name: Name) -> Option<u64> {
+        if !self.done.insert(name.clone()) {
+            return None;
         }
-        if self.done.insert(name.clone()) {
-            self.done_order.push_back(name);
+        self.done_order.push_back((number, name));
+        if self.done_order.len() <= limits::ASSURED_DONE_MAX {
+            return None;
         }
+        let (number, oldest) = self.done_order.pop_front()?;
+        self.done.remove(&oldest);
+        Some(number)
     }
 
     fn is_full(&self, from: &BareJid) -> bool {
@@ -84,6 +100,10 @@ impl Hub {
                 None => self.outputs.push_back(super::unreadable(name)),
             }
         }
+        let done = self.config.kept.range(DONE.to_owned()..).take_while(|(name, _)| name.starts_with(DONE));
+        for (number, name) in done.filter_map(|(name, bytes)| done_of(name, bytes)) {
+            self.assured.remember(number, name);
+        }
     }
 
     /// Answers a message with a promise.
@@ -101,13 +121,23 @@ impl Hub {
             Request::Assured { id, message } => self.keep_assured(asker, (bare, id), message),
             Request::Deliver { id } => {
                 if let Some(kept) = self.assured.kept.remove(&(bare.clone(), id.clone())) {
-                    self.assured.remember((bare, id));
+                    self.remember_done(kept.number, (bare, id));
                     self.handle_inner(&caller, kept.message, now);
                     let name = format!("{RECORDS}{:x}", kept.number);
                     self.outputs.push_back(Output::End { name, end: End::Delivered });
                 }
                 self.answer(&asker, None);
             }
+        }
+    }
+
+    /// Kept in the transaction in which its custody ends.
+    fn remember_done(&mut self, number: u64, name: Name) {
+        let text = done_text(&name);
+        let forgotten = self.assured.remember(number, name);
+        self.keep(format!("{DONE}{number:016x}"), Some(text.into_bytes()));
+        if let Some(forgotten) = forgotten {
+            self.keep(format!("{DONE}{forgotten:016x}"), None);
         }
     }
 

@@ -14,7 +14,7 @@ use super::{Hub, Output};
 use crate::model::{Timestamp, limits};
 use crate::wire::Element;
 use crate::wire::roster::{self, Subscription};
-use crate::wire::stanza::{Availability, Condition, FaultKind, Presence, StanzaFault, presence};
+use crate::wire::stanza::{self, Availability, Condition, FaultKind, Presence, StanzaFault, presence};
 
 /// A person or thing, and the address of ours that it wants to see; none as a client, which has only one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,8 +311,8 @@ impl Hub {
             | Condition::RemoteServerTimeout => self.peer_away(from, now),
             _ => self.drop_peer(from),
         }
-        if let Some(item) = id.strip_prefix('t').and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
-            self.outputs.push_back(Output::Recall { item, from: from.jid.clone() });
+        if let Some(number) = stanza::number_of(id) {
+            self.outputs.push_back(Output::Recall { number, from: from.jid.clone() });
         }
     }
 

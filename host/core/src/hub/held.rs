@@ -2,7 +2,8 @@
 //!
 //! A reading is promised when its device was told `stored`. It comes here when its subscriber is away, or when the server sends it back. It
 //! is given to the first subscription of the same account, from whichever client, that wants every reading of its node; an account whose
-//! other client was sent the reading has had it. What nobody fetches in time is given up, and counted for the log.
+//! other client was sent the reading has had it. What nobody fetches in time is given up, and counted for the log. It leaves under the number
+//! under which it was promised, so that whoever gets it twice can tell.
 //!
 //! Each is an item of the store like any durable stanza, addressed to whom it was meant for, so a crash costs nothing.
 
@@ -35,6 +36,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 struct Message {
     account: BareJid,
+    /// What it was promised under, until something has left under it.
+    number: Option<u64>,
     readings: Vec<NodeReading>,
     until: Timestamp,
 }
@@ -74,7 +77,7 @@ impl Hub {
         if !(Peer { jid: from.clone(), at: to.at.clone() }).concerns(&to) {
             return false;
         }
-        self.hold(&to, payload, bridge, now);
+        self.hold_again(&to, payload, bridge, stanza::number_in(stanza), now);
         if !self.held.paused.contains_key(&to.bare()) {
             self.give_held(&to.bare());
         }
@@ -103,6 +106,18 @@ impl Hub {
 
     /// Holds a message of a bridge's readings; gives its item.
     pub(super) fn hold(&mut self, to: &Peer, payload: Element, bridge: &str, now: Timestamp) -> Option<u64> {
+        self.hold_again(to, payload, bridge, None, now)
+    }
+
+    /// The same; what was promised before keeps its number.
+    fn hold_again(
+        &mut self,
+        to: &Peer,
+        payload: Element,
+        bridge: &str,
+        number: Option<u64>,
+        now: Timestamp,
+    ) -> Option<u64> {
         let readings = match Answer::parse(&payload)?.progress {
             Progress::Data { readings, .. } => readings,
             _ => return None,
@@ -123,14 +138,15 @@ impl Hub {
             self.held_timer(now.plus_ms(limits::GIVEN_UP_TOLD_MS));
         }
         let item = self.item();
-        let stanza = stanza::message(Some(&to.jid), &format!("t{item:x}"), payload);
+        let number = number.unwrap_or(item);
+        let stanza = stanza::message(Some(&to.jid), &format!("t{number:x}"), payload);
         let stanza = stanza::sent_from(stanza, to.at.as_ref());
         let taken = Item { number: item, route: self.routes.of(bridge, custody::HELD) };
         self.outputs.push_back(Output::Hold { item: taken, stanza });
         let until = now.plus_ms(limits::HELD_READING_MS_MAX);
         self.held_timer(until);
         self.held.accounts.entry(account.clone()).or_default().insert(item);
-        self.held.messages.insert(item, Message { account, readings, until });
+        self.held.messages.insert(item, Message { account, number: Some(number), readings, until });
         Some(item)
     }
 
@@ -150,8 +166,9 @@ impl Hub {
         let (mut given, mut done) = (BTreeMap::new(), Vec::new());
         for item in items {
             let Some(mut message) = self.held.take(item) else { continue };
+            let number = &mut message.number;
             message.readings.retain(|reading| {
-                let key = self.give_reading(account, reading);
+                let key = self.give_reading(account, reading, number);
                 given.extend(key.map(|key| (key, reading.at)));
                 key.is_none()
             });

@@ -20,6 +20,13 @@ pub enum Output {
         /// What to send.
         stanza: Element,
     },
+    /// To be sent when what has this number is durable, and before every message that follows it here.
+    After {
+        /// The number that [`Output::Keep`] told.
+        item: u64,
+        /// What to send.
+        stanza: Element,
+    },
     /// To be kept over a restart, and handed to the next hub in [`super::HubConfig::kept`]. With an item: call [`super::Hub::handle_durable`] with it
     /// as soon as the record would survive a crash.
     Keep {
@@ -70,8 +77,8 @@ pub enum Output {
     },
     /// This stanza came back: to be handed to [`super::Hub::handle_returned`], if it is remembered.
     Recall {
-        /// Its item.
-        item: u64,
+        /// The number in its id.
+        number: u64,
         /// Who sent it back.
         from: Jid,
     },

@@ -77,6 +77,11 @@ struct Backlog {
 }
 
 impl Queues {
+    /// Whether this reading waits in memory for room in its queue.
+    pub(super) fn has_no_room_for(&self, item: u64) -> bool {
+        self.backlog.iter().any(|backlog| backlog.item == item)
+    }
+
     /// Whether a section names somebody: then it must be able to find us.
     pub(super) fn names(&self, who: &BareJid) -> bool {
         self.rules.values().any(|rule| rule.may_see(who))

@@ -26,17 +26,18 @@ use crate::wire::StanzaFault;
 use crate::wire::sensor;
 use crate::wire::subscribe::Subscribe;
 
-use kept::record_of;
+use kept::forgotten;
 pub(super) use table::Subscriptions;
 use table::{Notice, Subscription, Target};
 
 impl Hub {
-    /// Answers `<subscribe>`; the result leaves before any reading.
+    /// Answers `<subscribe>`; the result leaves when the wish would survive a crash, and before any reading.
     pub(super) fn subscribe(&mut self, asker: &Asker, caller: Peer, wish: Subscribe, now: Timestamp) {
         let (dialect, id, is_read_now) = (wish.dialect, wish.id.clone(), wish.read_now);
         match self.accept(&caller, wish, now) {
             Ok(number) => {
-                self.answer(asker, Some(sensor::accepted(dialect, &id, false)));
+                let kept = self.subscriptions.live.get(&number).filter(|live| live.is_kept).map(|live| live.record);
+                self.answer_after(kept, asker, Some(sensor::accepted(dialect, &id, false)));
                 self.give_held(&caller.bare());
                 if is_read_now {
                     self.read_subscribed(number, now);
@@ -181,8 +182,14 @@ impl Hub {
         messages.into_iter().filter_map(|message| self.hold(&notice.caller, message, bridge, now)).collect()
     }
 
-    /// Gives a reading that was held to the first subscription of the account that is to have it; gives its node if there is one.
-    pub(super) fn give_reading(&mut self, account: &BareJid, reading: &NodeReading) -> Option<NodeKey> {
+    /// Gives a reading that was held to the first subscription of the account that is to have it, under the number under which it was
+    /// promised; gives its node if there is one.
+    pub(super) fn give_reading(
+        &mut self,
+        account: &BareJid,
+        reading: &NodeReading,
+        number: &mut Option<u64>,
+    ) -> Option<NodeKey> {
         let key = reading.node.as_ref().and_then(|name| self.registry.find(name))?;
         let numbers = self.subscriptions.nodes.get(&key).into_iter().flatten();
         let found = numbers.filter_map(|number| self.subscriptions.live.get(number)).find_map(|subscription| {
@@ -194,8 +201,10 @@ impl Hub {
             (!reading.fields.is_empty()).then(|| subscription.notice(vec![reading]))
         });
         let notice = found?;
-        let route = self.registry.get(key).map(|entry| self.routes.of(&entry.bridge, custody::EVENT));
-        self.send_notice(&notice, route.as_ref());
+        let route = self.registry.get(key).map(|entry| self.routes.of(&entry.bridge, custody::EVENT))?;
+        for message in sensor::split(notice.profile, &notice.id, &notice.readings, true) {
+            self.named_message(&notice.caller, message, &route, number.take());
+        }
         Some(key)
     }
 
@@ -330,7 +339,7 @@ impl Hub {
         if let Some(subscription) = self.subscriptions.live.remove(&number) {
             self.subscriptions.names.remove(&(subscription.caller.clone(), subscription.id));
             if subscription.is_kept {
-                self.outputs.push_back(record_of(subscription.record, None));
+                self.outputs.push_back(forgotten(subscription.record));
             }
             if let Some(since) = subscription.away_since {
                 self.timers.cancel(since.plus_ms(limits::SUBSCRIBER_AWAY_MS_MAX), Timer::Offline(number));

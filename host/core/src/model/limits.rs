@@ -282,6 +282,10 @@ pub const STANZA_BYTES_MAX: usize = 512 * 1024;
 pub const UNACKNOWLEDGED_STANZAS_MAX: usize = 500;
 /// Stanzas waiting for the server; then bridges wait.
 pub const OUTBOX_STANZAS_MAX: usize = 50_000;
+/// From here on mappers are told that the host is full, so that devices are told to wait before nothing can be told any more.
+pub const OUTBOX_FULL_FROM: usize = 40_000;
+/// From here downwards, that there is room again.
+pub const OUTBOX_FREE_BELOW: usize = 20_000;
 /// Nesting of one stanza: what any extension needs; parsers and destructors recurse, so deeper could end the process.
 pub const STANZA_DEPTH_MAX: usize = 64;
 /// Bytes of one start tag in a stanza: tokio-xmpp's parser ends the stream at a token of 8192 bytes.
@@ -357,6 +361,14 @@ pub const REJOIN_DELAY_MS_MAX: u64 = 600_000;
 pub const SELF_PING_MS: u64 = 300_000;
 /// Occupants of a room that we keep in mind.
 pub const OCCUPANTS_MAX: usize = 1000;
+/// Receipts from here on are names of what was reported, and are remembered over a crash.
+pub const RECEIPT_NAMES_FROM: u64 = 1 << 32;
+/// Such receipts that are written together: two kilobytes at most with each batch of reports.
+pub const RECEIPT_NAMES_PER_SLOT: usize = 256;
+/// So many times that are remembered of one bridge: more than a broker has under way when a host dies.
+pub const RECEIPT_NAME_SLOTS: usize = 32;
+/// All of that: what one bridge can be told again.
+pub const RECEIPT_NAMES_MAX: usize = RECEIPT_NAMES_PER_SLOT * RECEIPT_NAME_SLOTS;
 /// Assured messages of one sender that wait for their delivery.
 pub const ASSURED_PER_SENDER_MAX: usize = 64;
 /// Assured messages that wait for their delivery, in all.

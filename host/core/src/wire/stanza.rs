@@ -19,7 +19,7 @@ pub use build::{
 pub use fault::{Condition, FaultKind, StanzaFault};
 pub use mend::{beyond_bounds, mend};
 pub use namespace::{of_client, of_component};
-pub use read::{read, sent_message};
+pub use read::{number_in, number_of, read, sent_message};
 
 use super::{command, concentrator, control, discovery, http, muc, pubsub, qos, queue, roster, sensor, subscribe};
 

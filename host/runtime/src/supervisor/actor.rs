@@ -3,6 +3,7 @@
 //! A state machine of three phases: an instance runs; none runs and one will be started after a delay; none runs until somebody changes
 //! something. Commands go before timers, timers before events, and a call sees at most half a batch of timers, so nothing starves.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant as WallInstant;
 
@@ -84,6 +85,8 @@ struct Actor {
     log: Log,
     journal: Option<Journal>,
     batch: Vec<Event>,
+    /// Receipts that the instance is still to be told of before anything else.
+    stored: VecDeque<u64>,
     /// What the next instance is told.
     why: Why,
     /// Instances that were started, each with another seed.
@@ -107,7 +110,8 @@ impl Actor {
             doors,
             clock,
             why: if settings.checkpoint.is_some() { Why::Restarted } else { Why::Fresh },
-            ledger: Ledger::new(settings.checkpoint),
+            ledger: Ledger::new(settings.checkpoint, settings.stored),
+            stored: VecDeque::new(),
             timers: Timers::default(),
             restarts: Restarts::default(),
             journal: settings.journal.map(|path| Journal::open(path, settings.secrets)),
@@ -139,6 +143,9 @@ impl Actor {
         let started = instance.start(input).await;
         self.record(line.map(|line| line.answer(&started))).await;
         let actions = self.see_to(started?, called)?;
+        // Behind what an instance was told that did not live to hear all of it.
+        let rest = std::mem::replace(&mut self.stored, self.ledger.take_stored());
+        self.stored.extend(rest);
         let version = program.description().version.clone();
         self.tell(Output::Started { version, hash: program.hash().to_string(), why }).await;
         self.tell_actions(actions).await;
@@ -193,6 +200,9 @@ impl Actor {
     }
 
     async fn next(&mut self) -> Next {
+        if !self.stored.is_empty() {
+            return Next::Batch;
+        }
         let Doors { events, commands, stopping, .. } = &mut self.doors;
         tokio::select! {
             biased;
@@ -224,6 +234,10 @@ impl Actor {
 
     /// What was received, then timers that ran out, then what else waits, up to as much as a mapper can read before its deadline.
     fn take_batch(&mut self, now: Instant) -> Vec<Event> {
+        if !self.stored.is_empty() {
+            let count = self.stored.len().min(limits::EVENTS_PER_CALL_MAX);
+            return self.stored.drain(..count).map(Event::Stored).collect();
+        }
         let mut batch = std::mem::replace(&mut self.batch, Vec::with_capacity(limits::EVENTS_PER_CALL_MAX));
         let room = limits::EVENTS_PER_CALL_MAX.saturating_sub(batch.len());
         let timers = self.timers.take_due(now, room.min(limits::EVENTS_PER_CALL_MAX / 2));

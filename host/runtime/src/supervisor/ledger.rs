@@ -2,16 +2,18 @@
 //!
 //! It outlives instances: the next one is told of it, and what nobody will answer any more is answered from here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tombolo_core::model::bridge::{ConnectionId, HttpAnswer, RequestId, State};
-use tombolo_core::model::{Action, Event, Failure, ReasonCode};
+use tombolo_core::model::{Action, Event, Failure, ReasonCode, limits};
 
 #[derive(Default)]
 pub(super) struct Ledger {
     connections: BTreeSet<ConnectionId>,
     requests: BTreeMap<RequestId, Asked>,
     checkpoint: Option<State>,
+    /// Receipts that are names and were told stored, oldest first.
+    stored: VecDeque<u64>,
 }
 
 /// How a request is to be answered.
@@ -22,8 +24,8 @@ enum Asked {
 }
 
 impl Ledger {
-    pub(super) fn new(checkpoint: Option<State>) -> Self {
-        Self { checkpoint, ..Self::default() }
+    pub(super) fn new(checkpoint: Option<State>, stored: Vec<u64>) -> Self {
+        Self { checkpoint, stored: stored.into(), ..Self::default() }
     }
 
     /// Notes what the mapper is told.
@@ -42,6 +44,7 @@ impl Ledger {
                 Event::Cancelled(id) => {
                     self.requests.remove(id);
                 }
+                Event::Stored(receipt) if *receipt >= limits::RECEIPT_NAMES_FROM => self.remember(*receipt),
                 _ => (),
             }
         }
@@ -61,6 +64,18 @@ impl Ledger {
                 _ => (),
             }
         }
+    }
+
+    fn remember(&mut self, receipt: u64) {
+        if self.stored.len() >= limits::RECEIPT_NAMES_MAX {
+            self.stored.pop_front();
+        }
+        self.stored.push_back(receipt);
+    }
+
+    /// What an instance without its predecessor's memory is to be told before anything else; telling it fills the ledger again.
+    pub(super) fn take_stored(&mut self) -> VecDeque<u64> {
+        std::mem::take(&mut self.stored)
     }
 
     pub(super) fn connections(&self) -> Vec<ConnectionId> {

@@ -154,6 +154,10 @@ impl Server {
 
     /// A device tells what changed.
     pub(super) fn notified(&mut self, now: Timestamp, key: Key, notice: Notice, out: &mut Actions) {
+        if let Some(id) = notice.id.filter(|_| self.is_busy() && self.session.observes(notice.token)) {
+            // Not acknowledged, it comes again, each time after twice the time.
+            return self.session.overlook(notice.token, &notice.peer, id);
+        }
         let Some(device) = self.registry.get_mut(key) else { return };
         let is_success = code::is_success(notice.answer.code);
         let root = device.offer.root.len();

@@ -170,6 +170,9 @@ impl Server {
         let Some(key) = device.filter(|device| device.identity == incoming.identity).map(|device| device.number) else {
             return self.session.answer(now, &incoming, Answer::new(code::NOT_FOUND));
         };
+        if self.is_busy() {
+            return self.session.answer(now, &incoming, Answer::busy(super::BUSY_S));
+        }
         match codec::decode(incoming.format, Path::root(), &incoming.body) {
             Ok(entries) => {
                 self.session.defer(&mut incoming);

@@ -63,6 +63,7 @@ fn fill(message: &mut Message, answer: Answer, wanted: Option<Block>) {
         message.push_number(option::OBSERVE, number & 0xff_ffff);
     }
     message.push_texts(option::LOCATION_PATH, &answer.location);
+    answer.max_age.into_iter().for_each(|seconds| message.push_number(option::MAX_AGE, seconds));
     let block = wanted.unwrap_or(Block { number: 0, is_more: false, exponent: Block::EXPONENT_MAX });
     let is_part = wanted.is_some_and(|block| block.number > 0) || answer.body.len() > block.size();
     if !is_part || !code::is_success(answer.code) {

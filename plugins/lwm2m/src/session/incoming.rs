@@ -33,8 +33,8 @@ pub(crate) struct Incoming {
 /// A message that came, and what it was answered with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Received {
-    peer: Address,
-    id: u16,
+    pub(super) peer: Address,
+    pub(super) id: u16,
     at: Timestamp,
     reply: Option<Vec<u8>>,
 }

@@ -92,6 +92,7 @@ impl Session {
             format: message.format(),
             location: Vec::new(),
             observe: number.filter(|_| !is_last),
+            max_age: None,
             body: message.payload.clone(),
         };
         if message
@@ -102,6 +103,14 @@ impl Session {
             return None;
         }
         Some(Event::Notified { token, owner, path, answer, id, peer: peer.to_owned() })
+    }
+
+    /// The notification is not taken now: as if it had not arrived, so that its repetition is looked at.
+    pub(crate) fn overlook(&mut self, token: Token, peer: &str, id: u16) {
+        self.state.received.retain(|known| known.id != id || known.peer != peer);
+        if let Some(observation) = self.state.observations.get_mut(&token) {
+            observation.newest.0 = observation.newest.0.wrapping_sub(1) & 0xff_ffff;
+        }
     }
 
     /// What the notification said is kept now.

@@ -231,6 +231,7 @@ impl Session {
         }
         if offset == 0 {
             exchange.answer = Answer {
+                max_age: None,
                 code: message.code,
                 format: message.format(),
                 location: message.texts(option::LOCATION_PATH),

@@ -336,6 +336,45 @@ fn what_a_device_of_1_1_sends_is_answered_when_it_is_stored() {
     assert!(bench.heard.iter().any(|message| message.code == code::CHANGED));
 }
 
+/// A device of 1.1 sends a value; gives the code of the answer, and for how many seconds it counts.
+fn sends(bench: &mut Bench, value: &str) -> Option<(u8, Option<u32>)> {
+    let id = bench.next_id();
+    let mut message = crate::codec::message::Message::new(Kind::Confirmable, code::POST, id, vec![1]);
+    message.push(option::URI_PATH, *b"dp");
+    message.push_number(option::CONTENT_FORMAT, format::SENML_JSON.into());
+    message.payload = format!(r#"[{{"bn":"/3303/0/","n":"5700","v":{value}}}]"#).into_bytes();
+    bench.heard.clear();
+    bench.send(message);
+    let answer = bench.heard.iter().find(|message| message.code != code::EMPTY)?;
+    Some((answer.code, answer.number(option::MAX_AGE)))
+}
+
+#[test]
+fn devices_are_told_to_wait_while_too_much_waits_for_the_store_or_the_host_is_full() {
+    const WAITING: usize = 4096;
+    let mut bench = ready("ep=a&lwm2m=1.1");
+    let mut receipts = Vec::new();
+    for _ in 0..WAITING {
+        assert_eq!(sends(&mut bench, "19.5"), None, "it is answered when it is stored");
+        receipts.extend(bench.reports().iter().filter_map(|report| report.receipt));
+        bench.actions.clear();
+    }
+    assert_eq!(receipts.len(), WAITING);
+    assert_eq!(sends(&mut bench, "20"), Some((code::UNAVAILABLE, Some(15))));
+    assert!(bench.reports().is_empty(), "and not taken");
+    bench.event(Event::Stored(receipts[0]));
+    assert_eq!(sends(&mut bench, "20"), None);
+    assert_eq!(bench.reports().len(), 1);
+    receipts.into_iter().skip(1).for_each(|receipt| bench.event(Event::Stored(receipt)));
+    let load = |payload: &[u8]| {
+        Event::Extension(tombolo_sdk::model::Extension { topic: "load".into(), payload: payload.into() })
+    };
+    bench.event(load(b"full"));
+    assert_eq!(sends(&mut bench, "21"), Some((code::UNAVAILABLE, Some(15))));
+    bench.event(load(b"free"));
+    assert_eq!(sends(&mut bench, "21"), None);
+}
+
 #[test]
 fn an_object_that_nobody_described_is_shown_by_its_numbers() {
     let mut bench = Bench::new(

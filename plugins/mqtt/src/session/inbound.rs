@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::Sink;
+use super::before::{Before, name_of};
 use crate::codec::{self, Ack, Publish, Qos, Version};
 
 /// See the module.
@@ -20,7 +21,11 @@ pub(crate) struct Inbound {
     queued: PacketIds,
     /// Ids whose PUBREC left and whose PUBREL has not come.
     received: PacketIds,
-    next_receipt: u64,
+    #[serde(default)]
+    before: Before,
+    /// Where in the queue the next receipt is likely to be stored.
+    #[serde(skip)]
+    likely: usize,
 }
 
 /// A message that is not answered. Written as an array of five numbers, because thousands may be carried over in a swap.
@@ -68,21 +73,23 @@ impl Inbound {
         }
         let pending = match self.detached.remove(&publish.id) {
             Some(before) if publish.dup && before.is_exactly_once == is_exactly_once => before,
-            _ if is_exactly_once && self.received.contains(publish.id) => self.reported(publish, 0),
-            _ => {
-                let reports = sink.handle_message(publish, Some(self.next_receipt));
-                self.reported(publish, reports)
-            }
+            _ if is_exactly_once && self.received.contains(publish.id) => reported(publish, 0, 0),
+            _ => self.report(publish, sink),
         };
         self.queued.insert(publish.id);
         self.queue.push_back(pending);
     }
 
-    fn reported(&mut self, publish: &Publish<'_>, reports: u32) -> Pending {
-        let first = self.next_receipt;
-        self.next_receipt += u64::from(reports);
-        let is_exactly_once = publish.qos == Qos::ExactlyOnce;
-        Pending { id: publish.id, is_exactly_once, first, reports, missing: reports }
+    fn report(&mut self, publish: &Publish<'_>, sink: &mut dyn Sink) -> Pending {
+        let first = name_of(publish);
+        if publish.dup && self.before.knows(first) {
+            let (reports, missing) = sink.handle_again(publish, first, &|receipt| self.before.has(receipt));
+            self.before.forget(publish.id);
+            return reported(publish, reports, missing);
+        }
+        self.before.forget(publish.id);
+        let reports = sink.handle_message(publish, Some(first));
+        reported(publish, reports, reports)
     }
 
     /// Gives whether something became due.
@@ -91,16 +98,18 @@ impl Inbound {
             pending.missing = pending.missing.saturating_sub(1);
         } else if let Some(pending) = self.detached.values_mut().find(|pending| pending.owns(receipt)) {
             pending.missing = pending.missing.saturating_sub(1);
+        } else {
+            self.before.add(receipt);
         }
         self.is_due()
     }
 
-    /// The queue is sorted by receipt, except for what was detached and came back.
+    /// Receipts are stored in the order in which messages came, nearly always.
     fn find(&mut self, receipt: u64) -> Option<&mut Pending> {
-        let after = self.queue.partition_point(|pending| pending.first <= receipt);
-        let likely = after.checked_sub(1).filter(|at| self.queue.get(*at).is_some_and(|pending| pending.owns(receipt)));
-        let at = likely.or_else(|| self.queue.iter().position(|pending| pending.owns(receipt)))?;
-        self.queue.get_mut(at)
+        let owns = |at: &usize| self.queue.get(*at).is_some_and(|pending| pending.owns(receipt));
+        let at = [self.likely, self.likely.wrapping_add(1)].into_iter().find(owns);
+        self.likely = at.or_else(|| self.queue.iter().position(|pending| pending.owns(receipt)))?;
+        self.queue.get_mut(self.likely)
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -111,6 +120,7 @@ impl Inbound {
     pub(crate) fn write_due(&mut self, out: &mut Vec<u8>) {
         while let Some(pending) = self.queue.pop_front_if(|pending| pending.missing == 0) {
             self.queued.remove(pending.id);
+            self.likely = self.likely.saturating_sub(1);
             if pending.is_exactly_once {
                 self.received.insert(pending.id);
                 codec::write_ack(Ack::Pubrec, pending.id, out);
@@ -137,8 +147,13 @@ impl Inbound {
 
     /// The broker knows nothing of the session: the ids mean nothing any more.
     pub(crate) fn forget(&mut self) {
-        *self = Self { next_receipt: self.next_receipt, ..Self::default() };
+        *self = Self::default();
     }
+}
+
+fn reported(publish: &Publish<'_>, reports: u32, missing: u32) -> Pending {
+    let is_exactly_once = publish.qos == Qos::ExactlyOnce;
+    Pending { id: publish.id, is_exactly_once, first: name_of(publish), reports, missing }
 }
 
 /// A set of packet ids, one bit each.
@@ -199,6 +214,17 @@ mod tests {
             self.0 += 1;
             2
         }
+
+        fn handle_again(&mut self, _: &Publish<'_>, first: u64, is_stored: &dyn Fn(u64) -> bool) -> (u32, u32) {
+            let missing = [first, first + 1].into_iter().filter(|receipt| !is_stored(*receipt)).count();
+            self.0 += u32::from(missing > 0);
+            (2, u32::try_from(missing).unwrap())
+        }
+    }
+
+    /// The receipt of a message's report.
+    fn receipt(id: u16, report: u64) -> u64 {
+        name_of(&publish(id, Qos::AtLeastOnce, false)) + report
     }
 
     fn publish(id: u16, qos: Qos, dup: bool) -> Publish<'static> {
@@ -210,8 +236,9 @@ mod tests {
         let (mut inbound, mut sink) = (Inbound::default(), Count(0));
         inbound.handle_publish(&publish(1, Qos::AtLeastOnce, false), &mut sink);
         inbound.handle_publish(&publish(2, Qos::ExactlyOnce, false), &mut sink);
-        assert!(!inbound.handle_stored(2) && !inbound.handle_stored(3) && !inbound.handle_stored(0));
-        assert!(inbound.handle_stored(1));
+        assert!(!inbound.handle_stored(receipt(2, 0)) && !inbound.handle_stored(receipt(2, 1)));
+        assert!(!inbound.handle_stored(receipt(1, 0)));
+        assert!(inbound.handle_stored(receipt(1, 1)));
         let mut out = Vec::new();
         inbound.write_due(&mut out);
         assert_eq!(out, [0x40, 2, 0, 1, 0x50, 2, 0, 2]);
@@ -224,12 +251,12 @@ mod tests {
             inbound.handle_publish(&publish(id, Qos::AtLeastOnce, false), &mut sink);
         }
         inbound.detach();
-        assert!(!inbound.handle_stored(0) && !inbound.handle_stored(1));
+        assert!(!inbound.handle_stored(receipt(1, 0)) && !inbound.handle_stored(receipt(1, 1)));
         inbound.handle_publish(&publish(2, Qos::AtLeastOnce, true), &mut sink);
         inbound.handle_publish(&publish(1, Qos::AtLeastOnce, true), &mut sink);
         assert_eq!(sink.0, 2);
-        assert!(!inbound.handle_stored(2));
-        assert!(inbound.handle_stored(3));
+        assert!(!inbound.handle_stored(receipt(2, 0)));
+        assert!(inbound.handle_stored(receipt(2, 1)));
         let mut out = Vec::new();
         inbound.write_due(&mut out);
         assert_eq!(out, [0x40, 2, 0, 2, 0x40, 2, 0, 1]);
@@ -248,8 +275,8 @@ mod tests {
     fn sends_pubrec_again_for_a_message_it_has() {
         let (mut inbound, mut sink, mut out) = (Inbound::default(), Count(0), Vec::new());
         inbound.handle_publish(&publish(9, Qos::ExactlyOnce, false), &mut sink);
-        inbound.handle_stored(0);
-        inbound.handle_stored(1);
+        inbound.handle_stored(receipt(9, 0));
+        inbound.handle_stored(receipt(9, 1));
         inbound.write_due(&mut out);
         inbound.detach();
         inbound.handle_publish(&publish(9, Qos::ExactlyOnce, true), &mut sink);
@@ -267,13 +294,47 @@ mod tests {
             inbound.handle_publish(&publish(id, Qos::ExactlyOnce, false), &mut sink);
         }
         let text = serde_json::to_string(&inbound).unwrap();
-        assert!(text.len() < 3 << 20, "{}", text.len());
+        assert!(text.len() < 4 << 20, "{}", text.len());
         let mut again: Inbound = serde_json::from_str(&text).unwrap();
         assert!(again.is_waiting(1) && again.is_waiting(u16::MAX));
-        assert!(!again.handle_stored(0) && again.handle_stored(1));
+        assert!(!again.handle_stored(receipt(1, 0)) && again.handle_stored(receipt(1, 1)));
         let mut out = Vec::new();
         again.write_due(&mut out);
         assert_eq!(out, [0x50, 2, 0, 1]);
+    }
+
+    #[test]
+    fn answers_what_an_earlier_instance_had_stored_without_reporting_it_again() {
+        let (mut inbound, mut sink, mut out) = (Inbound::default(), Count(0), Vec::new());
+        for receipt in [receipt(1, 0), receipt(1, 1), receipt(2, 0)] {
+            assert!(!inbound.handle_stored(receipt));
+        }
+        inbound.handle_publish(&publish(1, Qos::AtLeastOnce, true), &mut sink);
+        assert_eq!(sink.0, 0);
+        // Only half of it is stored.
+        inbound.handle_publish(&publish(2, Qos::ExactlyOnce, true), &mut sink);
+        assert_eq!(sink.0, 1);
+        inbound.write_due(&mut out);
+        assert!(inbound.handle_stored(receipt(2, 1)));
+        inbound.write_due(&mut out);
+        assert_eq!(out, [0x40, 2, 0, 1, 0x50, 2, 0, 2]);
+        // It was answered: with this id comes another one.
+        inbound.handle_publish(&publish(1, Qos::AtLeastOnce, true), &mut sink);
+        assert_eq!(sink.0, 2);
+    }
+
+    #[test]
+    fn finds_receipts_in_any_order_behind_one_that_waits() {
+        let (mut inbound, mut sink, mut out) = (Inbound::default(), Count(0), Vec::new());
+        for id in 1..=100 {
+            inbound.handle_publish(&publish(id, Qos::AtLeastOnce, false), &mut sink);
+        }
+        for id in (2..=50).chain((51..=100).rev()) {
+            assert!(!inbound.handle_stored(receipt(id, 0)) && !inbound.handle_stored(receipt(id, 1)));
+        }
+        assert!(!inbound.handle_stored(receipt(1, 0)) && inbound.handle_stored(receipt(1, 1)));
+        inbound.write_due(&mut out);
+        assert_eq!(out.len(), 400);
     }
 
     #[test]

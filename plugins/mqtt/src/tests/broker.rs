@@ -104,6 +104,11 @@ impl Bench {
         self.sent()
     }
 
+    /// Of the reports that the last call made.
+    pub(super) fn receipts(&self) -> Vec<u64> {
+        self.harness.reports().iter().filter_map(|report| report.receipt).collect()
+    }
+
     pub(super) fn stored(&mut self, receipt: u64) -> Vec<Sent> {
         self.harness.event(Event::Stored(receipt));
         self.sent()

@@ -43,15 +43,15 @@ fn a_swap_in_the_middle_of_a_packet_loses_and_doubles_nothing() {
             bench.version = version;
             bench.connect(false);
             bench.receive(&bytes[..cut]);
-            let mut receipts: Vec<_> = bench.harness.reports().iter().map(|report| report.receipt).collect();
+            let mut receipts = bench.receipts();
             bench = swap(bench, &[]);
             assert!(bench.harness.reports().is_empty());
             bench.receive(&bytes[cut..]);
-            receipts.extend(bench.harness.reports().iter().map(|report| report.receipt));
-            assert_eq!(receipts, [Some(0), Some(1)], "cut at {cut}");
+            receipts.extend(bench.receipts());
+            assert_eq!(receipts.len(), 2, "cut at {cut}");
             bench = swap(bench, &[]);
-            assert_eq!(bench.stored(1), []);
-            assert_eq!(bench.stored(0), [Sent::Ack(0x40, 3), Sent::Ack(0x50, 4)], "cut at {cut}");
+            assert_eq!(bench.stored(receipts[1]), []);
+            assert_eq!(bench.stored(receipts[0]), [Sent::Ack(0x40, 3), Sent::Ack(0x50, 4)], "cut at {cut}");
             bench = swap(bench, &[]);
             assert_eq!(bench.ack(Ack::Pubrel, 4), [Sent::Ack(0x70, 4)]);
         }

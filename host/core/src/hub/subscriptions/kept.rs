@@ -21,9 +21,9 @@ use crate::wire::subscribe::Subscribe;
 /// Where wishes begin among all records.
 const WISHES: &str = "wish/";
 
-/// Has a wish kept, or forgotten.
-pub(super) fn record_of(record: u64, bytes: Option<Vec<u8>>) -> Output {
-    Output::Keep { item: None, name: format!("{WISHES}{record:016x}"), bytes }
+/// Has a wish forgotten.
+pub(super) fn forgotten(record: u64) -> Output {
+    Output::Keep { item: None, name: format!("{WISHES}{record:016x}"), bytes: None }
 }
 
 impl Hub {
@@ -31,6 +31,8 @@ impl Hub {
     /// wish, not allowed any more, or too much is forgotten.
     pub fn restore(&mut self, now: Timestamp) {
         self.now = now;
+        let registry = &self.registry;
+        self.outputs.extend(self.named.retain(|bridge| registry.source(bridge).is_some()));
         // Everything else was restored when the hub was made.
         for (name, bytes) in std::mem::take(&mut self.config.kept) {
             let Some(digits) = name.strip_prefix(WISHES) else { continue };
@@ -80,7 +82,8 @@ impl Hub {
         if wish.len() > limits::KEPT_WISH_BYTES_MAX {
             return false;
         }
-        self.outputs.push_back(record_of(record, Some(wish.into_bytes())));
+        let (name, bytes) = (format!("{WISHES}{record:016x}"), Some(wish.into_bytes()));
+        self.outputs.push_back(Output::Keep { item: Some(record), name, bytes });
         true
     }
 

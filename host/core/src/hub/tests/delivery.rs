@@ -121,6 +121,86 @@ fn a_promised_reading_for_who_is_away_is_stored_and_given_when_it_is_back() {
     assert_eq!(world.hub.things().receipts, 1, "the second is not durable yet");
 }
 
+/// What the hub wants done, as it stands.
+fn outputs(world: &mut World) -> Vec<Output> {
+    std::iter::from_fn(|| world.hub.poll_output()).collect()
+}
+
+fn promise(world: &mut World, text: &str, receipt: u64) -> Vec<Output> {
+    let reading = Reading { node: 1, at: world.now, samples: vec![sample(0, decimal(text))] };
+    let report = Report { reading, answers: None, receipt: Some(receipt) };
+    world.hub.handle_bridge("home", Action::Report(report), world.now);
+    outputs(world)
+}
+
+#[test]
+fn what_is_given_late_or_again_has_the_id_under_which_it_was_promised() {
+    let mut world = subscribed();
+    presence(&mut world, ALICE, "type='unavailable'");
+    let Some(Output::Hold { item: held, stanza }) = promise(&mut world, "1.0", 1).pop() else { panic!("it is held") };
+    let id = stanza.attr("id").unwrap().to_owned();
+    assert_eq!(stanza::number_of(&id), Some(held.number));
+    let here = format!("<presence xmlns='jabber:client' from='{ALICE}' to='{ME}'/>").parse().unwrap();
+    world.hub.handle_stanza(&here, world.now);
+    let given = outputs(&mut world).into_iter().find_map(|output| match output {
+        Output::Stanza { item: Some(item), stanza } => Some((item, stanza)),
+        _ => None,
+    });
+    let (given, stanza) = given.unwrap();
+    assert_eq!(stanza.attr("id"), Some(id.as_str()));
+    assert!(given.number > held.number, "its custody is another one");
+    // It comes back, and is given again.
+    bounce(&mut world, ALICE, &id, "cancel", "recipient-unavailable");
+    world.hub.handle_returned(&ALICE.parse().unwrap(), &stanza, "home", world.now);
+    let [Output::Hold { item, stanza }] = &outputs(&mut world)[..] else { panic!("it is held again") };
+    assert_eq!(stanza.attr("id"), Some(id.as_str()));
+    assert!(item.number > given.number);
+}
+
+#[test]
+fn receipts_that_are_names_are_kept_behind_their_items_and_told_to_the_next_run() {
+    const NAME: u64 = limits::RECEIPT_NAMES_FROM + 5;
+    let mut world = subscribed();
+    let mut kept = std::collections::BTreeMap::new();
+    for (round, receipt) in [7, NAME, NAME + 1].into_iter().enumerate() {
+        let outputs = promise(&mut world, &format!("{round}.0"), receipt);
+        assert!(matches!(outputs.first(), Some(Output::Stanza { item: Some(_), .. })));
+        for output in &outputs[1..] {
+            let Output::Keep { item: None, name, bytes: Some(bytes) } = output else { panic!("{output:?}") };
+            kept.insert(name.clone(), bytes.clone());
+        }
+        assert_eq!(outputs.len(), if receipt == 7 { 1 } else { 2 });
+    }
+    // Nobody is to receive these: there is nothing that could come twice.
+    let tell = Action::Report(Report {
+        reading: Reading { node: 2, at: world.now, samples: Vec::new() },
+        answers: None,
+        receipt: Some(NAME + 2),
+    });
+    world.act("home", tell);
+    let config = crate::hub::HubConfig { policy: rules(), kept, ..Default::default() };
+    let mut next = crate::hub::Hub::new(config.clone());
+    next.bridge_added("home", "My home", world.now);
+    next.restore(world.now);
+    assert_eq!(next.stored_receipts("home"), [NAME, NAME + 1]);
+    let mut without = crate::hub::Hub::new(config);
+    without.restore(world.now);
+    assert_eq!(without.poll_output(), Some(Output::Keep { item: None, name: "stored/home/00".into(), bytes: None }));
+}
+
+#[test]
+fn a_receipt_whose_item_the_store_had_no_room_for_is_not_kept() {
+    const NAME: u64 = limits::RECEIPT_NAMES_FROM;
+    let mut world = subscribed();
+    let reading = Reading { node: 1, at: world.now, samples: vec![sample(0, decimal("1.0"))] };
+    let report = Report { reading, answers: None, receipt: Some(NAME) };
+    world.hub.handle_bridge("home", Action::Report(report), world.now);
+    let Some(Output::Stanza { item: Some(item), .. }) = world.hub.poll_output() else { panic!("it is sent") };
+    world.hub.handle_unstored(item.number);
+    outputs(&mut world);
+    assert!(world.hub.stored_receipts("home").is_empty());
+}
+
 #[test]
 fn another_client_of_the_account_gets_what_the_first_did_not() {
     let mut world = subscribed();

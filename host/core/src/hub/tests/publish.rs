@@ -456,10 +456,32 @@ fn an_assured_message_is_handled_once_when_it_is_delivered() {
     assert_eq!(world.durable(), ["alice result :received msgId=m1"]);
     assert_eq!(world.set(ALICE, &assured), ["alice result :received msgId=m1"], "a repetition changes nothing");
     let told = world.set(ALICE, deliver);
-    assert!(told[0].contains("write") && told.contains(&"alice result -".to_owned()), "{told:?}");
+    assert!(told[0].starts_with("keep assured-done/") && told[1].contains("write"), "{told:?}");
+    assert!(told.contains(&"alice result -".to_owned()), "{told:?}");
     assert_eq!(world.set(ALICE, deliver), ["alice result -"], "a repetition is answered, and nothing is handled");
     assert_eq!(world.set(ALICE, &assured), ["alice result :received msgId=m1"]);
     assert_eq!(world.set(ALICE, deliver), ["alice result -"], "nor is a late one");
+}
+
+#[test]
+fn an_assured_message_that_an_earlier_run_handled_is_not_handled_again() {
+    let done = |number: u64, id: &str| {
+        (format!("assured-done/{number:016x}"), format!("alice@example.org\n{id}").into_bytes())
+    };
+    let many = crate::model::limits::ASSURED_DONE_MAX as u64;
+    let kept = (0..many).map(|number| done(number, &format!("m{number}"))).collect();
+    let config =
+        crate::hub::HubConfig { policy: super::world::rules(), first_item: 1 << 40, kept, ..Default::default() };
+    let mut world = World { hub: crate::hub::Hub::new(config), ..World::new() };
+    world.befriend("alice@example.org");
+    let assured = |id: &str| {
+        format!("<assured xmlns='urn:nf:iot:qos:1.0' msgId='{id}'><message xmlns='jabber:client'/></assured>")
+    };
+    assert_eq!(world.set(ALICE, &assured("m0")), ["alice result :received msgId=m0"]);
+    assert!(world.set(ALICE, &assured("new"))[0].starts_with("keep assured/"));
+    world.durable();
+    let told = world.set(ALICE, "<deliver xmlns='urn:nf:iot:qos:1.0' msgId='new'/>");
+    assert!(told.contains(&"forget assured-done/0000000000000000".to_owned()), "the oldest makes room: {told:?}");
 }
 
 #[test]

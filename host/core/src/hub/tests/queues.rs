@@ -63,7 +63,7 @@ impl Service {
         loop {
             while let Some(output) = self.hub.poll_output().map(uncounted) {
                 match output {
-                    Output::Stanza { stanza, .. } => left.push(digest_of(&stanza)),
+                    Output::Stanza { stanza, .. } | Output::After { stanza, .. } => left.push(digest_of(&stanza)),
                     Output::Keep { item, name, bytes } => {
                         match bytes {
                             Some(bytes) => _ = self.kept.insert(name, bytes),

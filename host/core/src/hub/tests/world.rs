@@ -278,9 +278,10 @@ pub(super) fn uncounted(output: Output) -> Output {
 pub(super) fn digest(output: &Output) -> String {
     match output {
         Output::Stanza { stanza, .. } => stanza_digest(stanza),
+        Output::After { stanza, .. } => stanza_digest(stanza),
         Output::Hold { stanza, .. } => format!("hold {}", stanza_digest(stanza)),
         Output::LetGo { items, .. } => format!("let go {}", items.len()),
-        Output::Recall { item, .. } => format!("recall {item}"),
+        Output::Recall { number, .. } => format!("recall {number}"),
         Output::GivenUp { readings, reason } => format!("given up {readings}: {reason}"),
         Output::Event { bridge, event } => event_digest(bridge, event),
         Output::Keep { name, bytes, .. } => format!("{} {name}", if bytes.is_some() { "keep" } else { "forget" }),

@@ -36,6 +36,16 @@ pub fn read(stanza: &Element) -> Incoming {
     }
 }
 
+/// The number in the id of a stanza of ours: what it was first promised under, or would have been.
+pub fn number_of(id: &str) -> Option<u64> {
+    u64::from_str_radix(id.strip_prefix('t')?, 16).ok()
+}
+
+/// The same, of the stanza itself.
+pub fn number_in(stanza: &Element) -> Option<u64> {
+    stanza.attr("id").and_then(number_of)
+}
+
 /// Of a message of ours: to whom, from which address if we have several, and what it carries first.
 pub fn sent_message(stanza: &Element) -> Option<(Jid, Option<Jid>, Element)> {
     let jid = |name| stanza.attr(name).and_then(|text| Jid::new(text).ok());

@@ -215,6 +215,7 @@ pub fn settings() -> BridgeSettings {
         secrets: Vec::new(),
         journal: None,
         checkpoint: None,
+        stored: Vec::new(),
     }
 }
 

@@ -237,7 +237,7 @@ impl Side {
     fn note(&mut self, output: Output) -> Option<Element> {
         self.told.extend(told(&output));
         match output {
-            Output::Stanza { stanza, .. } => return Some(stanza),
+            Output::Stanza { stanza, .. } | Output::After { stanza, .. } => return Some(stanza),
             Output::Event { bridge, event: Event::Write { id, node, settings } } => {
                 let settings: Vec<String> =
                     settings.iter().map(|one| format!("{}={:?}", one.field, one.value)).collect();

@@ -66,7 +66,7 @@ impl Stage {
         while let Some(output) = self.hub.poll_output() {
             self.told.extend(told(&output));
             match output {
-                Output::Stanza { stanza, .. } => {
+                Output::Stanza { stanza, .. } | Output::After { stanza, .. } => {
                     self.sent.push((stanza.attr("id").unwrap_or_default().to_owned(), String::from(&stanza)));
                 }
                 Output::Refused { reason, .. } => self.refused.push(reason),
