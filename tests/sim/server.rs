@@ -45,6 +45,8 @@ pub(crate) struct Peer {
     pub(crate) queue: VecDeque<Element>,
     /// What it subscribed to and did not end: id, nodes, whether to everything.
     pub(crate) wishes: Vec<(u64, Vec<String>, bool)>,
+    /// Whatever it ever asked to subscribe to: what was to take another's place may have found no host, and the other is still there.
+    pub(crate) subscribed: Vec<u64>,
     pub(crate) readouts: Vec<u64>,
 }
 
@@ -276,6 +278,7 @@ impl World {
         let wish = peer.generation.subscribe(id, &named, is_for_all);
         peer.wishes.retain(|(_, other, _)| !other.iter().all(|node| nodes.contains(node)));
         peer.wishes.push((id, nodes.clone(), is_for_all));
+        peer.subscribed.push(id);
         self.asks(at, &wish, Intent::Ask(Ask::Subscribe { id: id.to_string(), nodes, is_for_all }));
     }
 
@@ -300,12 +303,13 @@ impl World {
         }
     }
 
-    /// Everybody ends what it wished for.
+    /// Everybody ends what it ever wished for.
     pub(crate) fn all_unsubscribe(&mut self) {
         for at in 0..self.peers.len() {
             let Some(peer) = self.peers.get_mut(at) else { return };
-            let (generation, wishes) = (peer.generation, std::mem::take(&mut peer.wishes));
-            for (id, ..) in wishes {
+            let (generation, subscribed) = (peer.generation, std::mem::take(&mut peer.subscribed));
+            peer.wishes.clear();
+            for id in subscribed {
                 self.asks(at, &generation.unsubscribe(id), Intent::Unsubscribe(id.to_string()));
             }
         }

@@ -133,6 +133,7 @@ fn person(jid: &str, is_contact: bool, dice: &mut Dice) -> Peer {
         place: Place::Here,
         queue: std::collections::VecDeque::new(),
         wishes: Vec::new(),
+        subscribed: Vec::new(),
         readouts: Vec::new(),
     }
 }
