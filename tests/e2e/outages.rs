@@ -38,6 +38,8 @@ fn readings_of_an_xmpp_outage_arrive_once_and_in_order() {
     let mark = alice.mark();
     world.broker.publish("load/counter", "1", false).unwrap();
     alice.wait_stanza(mark, |stanza| counts(stanza).contains(&1)).unwrap();
+    // What a server dies with before it has said that it has it is sent again, with the same id.
+    world.site.await_status(|status| status["outbox"] == 0).unwrap();
 
     let (log, session) = (service.lines.count(), alice.mark());
     world.server.kill();
